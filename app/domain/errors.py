@@ -1,0 +1,144 @@
+"""Expected failures: each has a code, a message that says what to do next, and its data.
+
+They become `userErrors { field message code }` in a mutation's payload; anything that is not a `HubError` is a defect
+and is masked.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why a request was refused. Nothing was written when one of these comes back."""
+
+    INVALID_INPUT = "invalid_input"
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    STALE_VERSION = "stale_version"
+    ILLEGAL_TRANSITION = "illegal_transition"
+    CLAIM_LOST = "claim_lost"
+    AGENT_AT_CAPACITY = "agent_at_capacity"
+    AGENT_UNAVAILABLE = "agent_unavailable"
+    UNKNOWN_TEMPLATE = "unknown_template"
+    BLOCKED = "blocked"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    UNAVAILABLE = "unavailable"
+    UNAUTHENTICATED = "unauthenticated"
+    RESYNC_REQUIRED = "resync_required"
+
+
+class HubError(Exception):
+    """An expected failure.
+
+    `field` is the path of the argument at fault in the API's spelling (`input.confidenceScore`), or None.
+    """
+
+    code: ErrorCode
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class InvalidInput(HubError):
+    """A value breaks a rule of the data model."""
+
+    code = ErrorCode.INVALID_INPUT
+
+
+class NotFound(HubError):
+    """No entity has this id."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, kind: str, entity_id: object, field: str | None = None) -> None:
+        super().__init__(f"There is no {kind} {entity_id}. Nothing was changed; check the id.", field)
+
+
+class Forbidden(HubError):
+    """The caller's token does not allow this."""
+
+    code = ErrorCode.FORBIDDEN
+
+
+class StaleVersion(HubError):
+    """Somebody else changed the entity first; `current` is its version now."""
+
+    code = ErrorCode.STALE_VERSION
+
+    def __init__(self, kind: str, entity_id: object, expected: int, current: int) -> None:
+        super().__init__(
+            f"The {kind} {entity_id} is at version {current}, you expected {expected}. "
+            "Nothing was changed; read it again and decide anew.",
+            "input.expectedVersion",
+        )
+        self.current = current
+
+
+class IllegalTransition(HubError):
+    """The state machine has no such transition; `allowed` are those that it has from here."""
+
+    code = ErrorCode.ILLEGAL_TRANSITION
+
+    def __init__(self, kind: str, current: str, target: str, allowed: Sequence[str]) -> None:
+        ways = ", ".join(status.upper() for status in allowed) or "nothing, it is final"
+        super().__init__(
+            f"A {kind} that is {current.upper()} cannot become {target.upper()}; allowed: {ways}. Nothing was changed."
+        )
+        self.current_status = current
+        self.allowed = tuple(allowed)
+
+
+class ClaimLost(HubError):
+    """The task is held by another agent, or by none any more."""
+
+    code = ErrorCode.CLAIM_LOST
+
+
+class AgentAtCapacity(HubError):
+    """The agent already works on as many tasks as it said it can."""
+
+    code = ErrorCode.AGENT_AT_CAPACITY
+
+
+class AgentUnavailable(HubError):
+    """The agent is in error or offline and takes no work."""
+
+    code = ErrorCode.AGENT_UNAVAILABLE
+
+
+class UnknownTemplate(HubError):
+    """No workflow template has this name."""
+
+    code = ErrorCode.UNKNOWN_TEMPLATE
+
+
+class Blocked(HubError):
+    """A condition that must hold first does not hold yet: open dependencies, outstanding reviews."""
+
+    code = ErrorCode.BLOCKED
+
+
+class IdempotencyKeyReused(HubError):
+    """The key was used for another request."""
+
+    code = ErrorCode.IDEMPOTENCY_KEY_REUSED
+
+
+class Unavailable(HubError):
+    """The hub cannot answer now; the request was not carried out."""
+
+    code = ErrorCode.UNAVAILABLE
+
+
+class Unauthenticated(HubError):
+    """No token, or one that is unknown, expired or revoked."""
+
+    code = ErrorCode.UNAUTHENTICATED
+
+
+class ResyncRequired(HubError):
+    """The cursor is older than the event log, or of another database: read the state anew, then follow from now."""
+
+    code = ErrorCode.RESYNC_REQUIRED

@@ -1,0 +1,29 @@
+"""Resource metrics: alert levels, and when a measurement is too old or too far ahead to be stored."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from app.domain.errors import InvalidInput
+
+RETENTION = timedelta(days=90)
+AHEAD = timedelta(minutes=5)
+BATCH_MAX = 1_000
+
+
+class AlertLevel(StrEnum):
+    """How alarming a measurement is."""
+
+    NORMAL = "normal"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    EMERGENCY = "emergency"
+
+
+def check_measurement_time(field: str, measured: datetime, now: datetime) -> None:
+    """Raise `InvalidInput` unless `measured` lies within the last 90 days or at most 5 minutes ahead of `now`."""
+    if not now - RETENTION < measured <= now + AHEAD:
+        raise InvalidInput(
+            f"{field} must be no older than {RETENTION.days} days and at most 5 minutes ahead of the hub's clock "
+            f"({now.isoformat()}); it is {measured.isoformat()}. Nothing was written.",
+            f"input.{field}",
+        )

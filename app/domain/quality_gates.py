@@ -1,0 +1,84 @@
+"""Quality gates: types, approval status, reviews, and automated checks on measured values."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from app.domain.machines import Machine
+
+
+class GateType(StrEnum):
+    """What a gate validates."""
+
+    CONTENT_VALIDATION = "content_validation"
+    TECHNICAL_REVIEW = "technical_review"
+    SECURITY_CHECK = "security_check"
+    PERFORMANCE_TEST = "performance_test"
+    FINAL_APPROVAL = "final_approval"
+
+
+class ApprovalStatus(StrEnum):
+    """Where a gate stands."""
+
+    PENDING = "pending"
+    IN_REVIEW = "in_review"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    REQUIRES_REVISION = "requires_revision"
+
+
+class ReviewVerdict(StrEnum):
+    """What one reviewer recommends."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    REQUEST_REVISION = "request_revision"
+
+
+GATE_MACHINE = Machine(
+    "quality gate",
+    ApprovalStatus.PENDING,
+    {
+        ApprovalStatus.PENDING: (ApprovalStatus.IN_REVIEW,),
+        ApprovalStatus.IN_REVIEW: (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED, ApprovalStatus.REQUIRES_REVISION),
+        ApprovalStatus.REQUIRES_REVISION: (ApprovalStatus.IN_REVIEW,),
+        ApprovalStatus.APPROVED: (),
+        ApprovalStatus.REJECTED: (),
+    },
+)
+
+FINAL_VERDICTS = (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED)
+"""The verdicts that require `pm_decision`."""
+
+
+def lookup(path: str, results: Mapping[str, Any]) -> Any:
+    """The value at a dotted path in nested mappings and lists, or None where the path leads nowhere."""
+    value: Any = results
+    for part in path.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, Sequence) and not isinstance(value, str) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def run_check(
+    name: str, measure: str, at_most: float | None, at_least: float | None, results: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One automated check: the value measured at `measure` beside its thresholds, and whether it passed.
+
+    A value that is missing or not a number does not pass.
+    """
+    measured = lookup(measure, results)
+    is_number = isinstance(measured, (int, float)) and not isinstance(measured, bool)
+    passed = is_number and (at_most is None or measured <= at_most) and (at_least is None or measured >= at_least)
+    return {
+        "name": name,
+        "measure": measure,
+        "measured": measured if is_number else None,
+        "at_most": at_most,
+        "at_least": at_least,
+        "passed": passed,
+    }

@@ -1,0 +1,41 @@
+"""Tasks: the breakdown of a decision into work, and the questions that a workflow asks of its agents."""
+
+from enum import StrEnum
+
+from app.domain.machines import Machine
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands."""
+
+    PENDING = "pending"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TaskKind(StrEnum):
+    """What answers a task: work by its result, a decision by a recorded decision, a review by a gate review."""
+
+    WORK = "work"
+    DECISION = "decision"
+    REVIEW = "review"
+
+
+TASK_MACHINE = Machine(
+    "task",
+    TaskStatus.PENDING,
+    {
+        TaskStatus.PENDING: (TaskStatus.ASSIGNED, TaskStatus.CANCELLED),
+        TaskStatus.ASSIGNED: (TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.CANCELLED),
+        TaskStatus.RUNNING: (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.PENDING, TaskStatus.CANCELLED),
+        TaskStatus.FAILED: (TaskStatus.PENDING, TaskStatus.CANCELLED),
+        TaskStatus.COMPLETED: (),
+        TaskStatus.CANCELLED: (),
+    },
+)
+
+HELD = (TaskStatus.ASSIGNED, TaskStatus.RUNNING)
+"""The statuses in which an agent has the task at hand; they count towards its concurrency."""

@@ -1,0 +1,117 @@
+"""Workflow templates, executions with their queue and lease, steps and errors."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import UUID
+
+from app.domain.rules import NOT_NEGATIVE
+from app.domain.workflows import EXECUTION_MACHINE, ErrorSeverity, ExecutionStatus, StepStatus, TriggerType
+from db.tables.base import (
+    enum_column,
+    json_column,
+    metadata,
+    not_blank,
+    one_of,
+    status_of,
+    timestamp,
+    uuid_key,
+    versioned,
+    within,
+)
+
+workflow_templates = Table(
+    "workflow_templates",
+    metadata,
+    Column("template_name", Text, primary_key=True),
+    # rises by one with each changed spec; running executions keep theirs
+    Column("template_version", Integer, primary_key=True),
+    Column("description", Text, nullable=False),
+    json_column("spec"),
+    timestamp("created_at", nullable=False, default_now=True),
+)
+
+workflow_executions = Table(
+    "workflow_executions",
+    metadata,
+    uuid_key("execution_id"),
+    Column("workflow_name", Text, nullable=False),
+    Column("template_version", Integer, nullable=False),
+    enum_column("execution_status", ExecutionStatus, default=EXECUTION_MACHINE.initial),
+    enum_column("trigger_type", TriggerType),
+    Column("triggered_by", Text, nullable=False),
+    json_column("input_context"),
+    # the decision that caused it
+    Column("decision_id", UUID(as_uuid=True), ForeignKey("decisions.decision_id")),
+    Column("current_phase", Text),
+    timestamp("started_at"),
+    timestamp("completed_at"),
+    timestamp("last_activity", nullable=False, default_now=True),
+    # the queue: runnable while wake_seq > handled_seq; the lease and its fencing number
+    Column("wake_seq", BigInteger, nullable=False, server_default="1"),
+    Column("handled_seq", BigInteger, nullable=False, server_default="0"),
+    Column("lease_owner", Text),
+    timestamp("lease_until"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    *versioned(),
+    ForeignKeyConstraint(
+        ["workflow_name", "template_version"],
+        ["workflow_templates.template_name", "workflow_templates.template_version"],
+        name="fk_workflow_executions_template",
+    ),
+    status_of("execution_status", EXECUTION_MACHINE),
+    one_of("trigger_type", TriggerType),
+    not_blank("triggered_by"),
+    CheckConstraint("handled_seq <= wake_seq", name="handled_seq"),
+    CheckConstraint("(lease_owner IS NULL) = (lease_until IS NULL)", name="lease"),
+    Index(None, "execution_status", "execution_id"),
+    Index(None, "decision_id", "execution_id"),
+    Index(
+        "ix_workflow_executions_runnable",
+        "execution_id",
+        postgresql_where="wake_seq > handled_seq",
+    ),
+)
+
+workflow_steps = Table(
+    "workflow_steps",
+    metadata,
+    uuid_key("step_id"),
+    Column("execution_id", UUID(as_uuid=True), ForeignKey("workflow_executions.execution_id"), nullable=False),
+    # chronological by construction: 1, 2, 3 … within the execution
+    Column("step_number", Integer, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    enum_column("step_status", StepStatus, default=StepStatus.RUNNING),
+    # references and small figures, never whole results
+    json_column("outcome", default=None),
+    timestamp("started_at", nullable=False, default_now=True),
+    timestamp("completed_at"),
+    one_of("step_status", StepStatus),
+    within("attempt", NOT_NEGATIVE),
+    UniqueConstraint("execution_id", "step_number"),
+    UniqueConstraint("execution_id", "phase", "attempt"),
+)
+
+workflow_errors = Table(
+    "workflow_errors",
+    metadata,
+    uuid_key("error_id"),
+    Column("execution_id", UUID(as_uuid=True), ForeignKey("workflow_executions.execution_id"), nullable=False),
+    Column("phase", Text),
+    enum_column("severity", ErrorSeverity, default=ErrorSeverity.ERROR),
+    Column("message", Text, nullable=False),
+    json_column("detail"),
+    timestamp("created_at", nullable=False, default_now=True),
+    one_of("severity", ErrorSeverity),
+    Index(None, "execution_id", "error_id"),
+)
