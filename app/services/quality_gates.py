@@ -1,0 +1,213 @@
+"""Quality gates: open, review, and the PM's verdicts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.decisions import DecisionType
+from app.domain.errors import Blocked, Forbidden, InvalidInput
+from app.domain.events import Aggregate, Event
+from app.domain.principals import Principal
+from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
+from app.domain.rules import NAME_MAX, SCORE, bounded_list, clean_text, required_text
+from app.domain.tasks import TaskKind
+from app.security.sealing import Sealer
+from app.services.decisions import RecordDecision, store_decision
+from app.services.tasks import answer_task, held_task
+from db.queries import quality_gates as queries
+from db.queries.changes import append, read, transition
+from db.queries.entities import GATE
+from db.queries.executions import wake
+from db.queries.tasks import open_reviews
+
+EVENT_OF = {
+    ApprovalStatus.APPROVED: "approved",
+    ApprovalStatus.REJECTED: "rejected",
+    ApprovalStatus.REQUIRES_REVISION: "revision_requested",
+}
+
+
+@dataclass(frozen=True)
+class OpenGate:
+    """Begin, or after a revision begin again, the review of a gate."""
+
+    gate_id: UUID
+    expected_version: int | None = None
+    reviewers: Sequence[str] = ()
+
+
+async def open_gate(session: AsyncConnection, principal: Principal, command: OpenGate) -> Row[Any]:
+    """Pending or requires_revision → in_review, with its reviewers; each reopening is a new revision.
+
+    Raises `NotFound`, `StaleVersion`, `IllegalTransition`, `InvalidInput`.
+    """
+    bounded_list("reviewers", command.reviewers, 50)
+    reviewers = [required_text("reviewers", name, NAME_MAX) for name in command.reviewers]
+    gate = await read(session, GATE, command.gate_id, lock=True)
+    again = gate.approval_status == ApprovalStatus.REQUIRES_REVISION.value
+    values = {"revision": gate.revision + 1, "reviewed_at": None} if again else {}
+    opened = await transition(
+        session,
+        GATE,
+        command.gate_id,
+        ApprovalStatus.IN_REVIEW,
+        "opened",
+        principal.name,
+        expected_version=command.expected_version,
+        values=values,
+        detail=_detail(gate) | {"reviewers": reviewers},
+    )
+    await queries.assign_reviewers(session, command.gate_id, opened.revision, reviewers)
+    await wake(session, gate.workflow_execution_id)
+    return opened
+
+
+@dataclass(frozen=True)
+class ReviewGate:
+    """One reviewer's opinion. With `task_id` it answers that review request."""
+
+    gate_id: UUID
+    verdict: ReviewVerdict
+    score: Decimal | None = None
+    feedback: str = ""
+    task_id: UUID | None = None
+    expected_version: int | None = None
+
+
+async def review_gate(session: AsyncConnection, principal: Principal, command: ReviewGate) -> Row[Any]:
+    """Store the review of a gate that is in review; the gate's version stays, since the verdict is the PM's.
+
+    Raises `InvalidInput`, `NotFound`, `Blocked`, and for a task `ClaimLost`, `StaleVersion`.
+    """
+    SCORE.check("score", command.score)
+    feedback = clean_text("feedback", command.feedback)
+    gate = await read(session, GATE, command.gate_id, lock=True)
+    if command.task_id is not None:
+        await _require_gate_of_task(session, principal, command.task_id, command.gate_id)
+        answer = {"verdict": command.verdict.value, "score": _float(command.score), "feedback": feedback}
+        await answer_task(session, principal, command.task_id, command.expected_version, TaskKind.REVIEW, answer)
+    if gate.approval_status != ApprovalStatus.IN_REVIEW.value:
+        raise Blocked(f"The gate {gate.gate_name!r} is {gate.approval_status.upper()}; it is reviewed while IN_REVIEW.")
+    reviewer = principal.agent_id or principal.name
+    await queries.write_review(
+        session,
+        gate.gate_id,
+        gate.revision,
+        reviewer,
+        principal.agent_id,
+        command.verdict.value,
+        command.score,
+        feedback,
+    )
+    detail = _detail(gate) | {"reviewer": reviewer, "verdict": command.verdict.value}
+    await append(session, str(gate.gate_id), Event(Aggregate.QUALITY_GATE, "reviewed", principal.name, detail=detail))
+    await wake(session, gate.workflow_execution_id)
+    return gate
+
+
+@dataclass(frozen=True)
+class DecideGate:
+    """The PM's verdict, which is a decision of its own. With `task_id` it answers that request."""
+
+    gate_id: UUID
+    verdict: ApprovalStatus
+    expected_version: int
+    pm_decision: str
+    confidence_score: int
+    reasoning_process: str | None = None
+    quality_score: Decimal | None = None
+    improvement_suggestions: str = ""
+    task_id: UUID | None = None
+
+
+async def decide_gate(session: AsyncConnection, principal: Principal, command: DecideGate, sealer: Sealer) -> Row[Any]:
+    """In_review → approved, rejected or requires_revision, with the decision behind it.
+
+    Raises `InvalidInput`, `NotFound`, `StaleVersion`, `IllegalTransition`; `Blocked` when reviews are outstanding at
+    an approval; `Forbidden` when an agent would decide a gate that is left to a person.
+    """
+    SCORE.check("qualityScore", command.quality_score)
+    pm_decision = required_text("pmDecision", command.pm_decision)
+    gate = await read(session, GATE, command.gate_id, lock=True)
+    _require_person(gate, principal)
+    if command.task_id is not None:
+        await _require_gate_of_task(session, principal, command.task_id, command.gate_id)
+        await answer_task(
+            session, principal, command.task_id, None, TaskKind.DECISION, {"verdict": command.verdict.value}
+        )
+    if command.verdict is ApprovalStatus.APPROVED:
+        await _require_reviews(session, gate)
+    decision = await store_decision(session, principal, _decision(gate, command, pm_decision), sealer)
+    values = {
+        "pm_decision": pm_decision,
+        "quality_score": command.quality_score,
+        "improvement_suggestions": clean_text("improvementSuggestions", command.improvement_suggestions),
+        "decision_id": decision.decision_id,
+        "reviewed_at": func.clock_timestamp(),
+        "approved_at": func.clock_timestamp() if command.verdict is ApprovalStatus.APPROVED else None,
+    }
+    detail = _detail(gate) | {"decision_id": str(decision.decision_id)}
+    decided = await transition(
+        session,
+        GATE,
+        command.gate_id,
+        command.verdict,
+        EVENT_OF[command.verdict],
+        principal.name,
+        expected_version=command.expected_version,
+        values=values,
+        detail=detail,
+    )
+    await wake(session, gate.workflow_execution_id)
+    return decided
+
+
+def _decision(gate: Row[Any], command: DecideGate, pm_decision: str) -> RecordDecision:
+    context = {
+        "gate_id": str(gate.gate_id),
+        "gate_name": gate.gate_name,
+        "revision": gate.revision,
+        "automated_checks": gate.automated_checks,
+    }
+    return RecordDecision(
+        decision_type=DecisionType.QUALITY_GATE,
+        context_data=context,
+        reasoning_process=command.reasoning_process or pm_decision,
+        outcome=f"{command.verdict.value}: {pm_decision}",
+        confidence_score=command.confidence_score,
+        execution_id=gate.workflow_execution_id,
+    )
+
+
+def _require_person(gate: Row[Any], principal: Principal) -> None:
+    if gate.validation_criteria.get("verdict_by") == "human" and principal.agent_id is not None:
+        raise Forbidden(
+            f"The verdict on {gate.gate_name!r} is left to a person; the agent {principal.agent_id} may not give it. "
+            "A person gives it with `hub gate approve`."
+        )
+
+
+async def _require_reviews(session: AsyncConnection, gate: Row[Any]) -> None:
+    outstanding = await queries.has_outstanding_reviews(session, gate.gate_id, gate.revision)
+    if outstanding or await open_reviews(session, gate.gate_id):
+        raise Blocked(f"The gate {gate.gate_name!r} cannot be approved yet: reviews are outstanding.")
+
+
+async def _require_gate_of_task(session: AsyncConnection, principal: Principal, task_id: UUID, gate_id: UUID) -> None:
+    task = await held_task(session, principal, task_id)
+    if task.gate_id != gate_id:
+        raise InvalidInput(f"The task {task_id} is not about the gate {gate_id}.", "input.taskId")
+
+
+def _detail(gate: Row[Any]) -> dict[str, Any]:
+    return {"execution_id": str(gate.workflow_execution_id), "phase": gate.phase, "revision": gate.revision}
+
+
+def _float(value: Decimal | None) -> float | None:
+    return float(value) if value is not None else None

@@ -1,0 +1,348 @@
+"""Tasks: create, claim, start, report, complete, fail, release."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, null
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.agents import ONLINE, AgentRole, AgentStatus, check_agent_id
+from app.domain.errors import AgentAtCapacity, AgentUnavailable, Blocked, ClaimLost, InvalidInput, StaleVersion
+from app.domain.events import Aggregate, Event, Retention
+from app.domain.ids import new_id
+from app.domain.principals import Principal
+from app.domain.rules import (
+    NAME_MAX,
+    PERCENT,
+    TEN_POINT,
+    bounded_json,
+    bounded_list,
+    clean_text,
+    required_text,
+)
+from app.domain.tasks import HELD, TASK_MACHINE, TaskKind, TaskStatus
+from app.services.workload import follow_load
+from db.queries import tasks as queries
+from db.queries.changes import append, create, read, transition
+from db.queries.entities import AGENT, TASK
+from db.queries.executions import wake
+from db.tables.tasks import tasks
+
+ANSWERED_BY = {
+    TaskKind.WORK: "taskComplete",
+    TaskKind.DECISION: "decisionRecord, or for a gate qualityGateApprove, …Reject or …RequestRevision",
+    TaskKind.REVIEW: "qualityGateReview",
+}
+
+
+@dataclass(frozen=True)
+class CreateTask:
+    """A piece of work, for whichever agent has the role and the capabilities."""
+
+    title: str
+    description: str = ""
+    decision_id: UUID | None = None
+    execution_id: UUID | None = None
+    required_role: AgentRole | None = None
+    required_capabilities: Sequence[str] = ()
+    complexity: int = 5
+    depends_on: Sequence[UUID] = ()
+    input: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def create_task(session: AsyncConnection, principal: Principal, command: CreateTask) -> Row[Any]:
+    """Store a pending task. Raises `InvalidInput`."""
+    bounded_list("requiredCapabilities", command.required_capabilities, 50)
+    bounded_list("dependsOn", command.depends_on, 200)
+    TEN_POINT.check("complexity", command.complexity)
+    missing = await queries.missing_tasks(session, command.depends_on)
+    if missing:
+        names = ", ".join(sorted(map(str, missing)))
+        raise InvalidInput(f"dependsOn names tasks that do not exist: {names}.", "input.dependsOn")
+    values = {
+        "task_id": new_id(),
+        "title": required_text("title", command.title, NAME_MAX),
+        "description": clean_text("description", command.description),
+        "decision_id": command.decision_id,
+        "execution_id": command.execution_id,
+        "required_role": command.required_role.value if command.required_role else None,
+        "required_capabilities": [required_text("requiredCapabilities", c, 100) for c in command.required_capabilities],
+        "complexity": command.complexity,
+        "depends_on": list(command.depends_on),
+        "input": bounded_json("input", dict(command.input)),
+    }
+    detail = {"execution_id": _text(command.execution_id), "decision_id": _text(command.decision_id)}
+    return await create(session, TASK, values, "created", principal.name, detail)
+
+
+@dataclass(frozen=True)
+class ClaimTask:
+    """A claim by an agent: of one task, or of the oldest that fits."""
+
+    agent_id: str
+    task_id: UUID | None = None
+    expected_version: int | None = None
+
+
+async def claim_task(session: AsyncConnection, principal: Principal, command: ClaimTask) -> Row[Any] | None:
+    """Assign a task to the agent; None when none was named and none fits now.
+
+    Raises `AgentUnavailable`, `AgentAtCapacity`, and for a named task `NotFound`, `StaleVersion`, `ClaimLost`,
+    `IllegalTransition` or `Blocked`.
+    """
+    check_agent_id(command.agent_id)
+    agent = await read(session, AGENT, command.agent_id)
+    task = await queries.next_claimable(session, agent.agent_role, agent.capabilities, command.task_id)
+    if command.task_id is not None:
+        await _check_named(session, command, task, agent)
+    if task is None:
+        return None
+    agent = await read(session, AGENT, command.agent_id, lock=True)
+    if AgentStatus(agent.status) not in ONLINE:
+        raise AgentUnavailable(f"{agent.agent_id} is {agent.status.upper()} and takes no tasks; register it again.")
+    if await queries.count_held(session, agent.agent_id) >= agent.concurrency:
+        raise AgentAtCapacity(f"{agent.agent_id} works on {agent.concurrency} tasks already, which is its limit.")
+    detail = _detail(task, agent.agent_id)
+    values = {"assigned_agent_id": agent.agent_id}
+    claimed = await transition(
+        session, TASK, task.task_id, TaskStatus.ASSIGNED, "claimed", principal.name, values=values, detail=detail
+    )
+    await follow_load(session, agent.agent_id, principal.name)
+    return claimed
+
+
+async def _check_named(session: AsyncConnection, command: ClaimTask, found: Row[Any] | None, agent: Row[Any]) -> None:
+    """Say why a task that was named cannot be claimed."""
+    task = found or await read(session, TASK, command.task_id)
+    if command.expected_version is not None and task.version != command.expected_version:
+        raise StaleVersion(TASK.kind, task.task_id, command.expected_version, task.version)
+    if found is not None:
+        return
+    if TaskStatus(task.status) in HELD:
+        raise ClaimLost(f"The task {task.task_id} is held by {task.assigned_agent_id}. Nothing was changed.")
+    TASK_MACHINE.require(TaskStatus(task.status), TaskStatus.ASSIGNED)
+    if await queries.has_open_dependencies(session, task.task_id):
+        raise Blocked(f"The task {task.task_id} waits for tasks that it depends on.")
+    missing = sorted(set(task.required_capabilities) - set(agent.capabilities))
+    if missing or task.required_role not in (None, agent.agent_role):
+        needs = ", ".join(missing) or f"role {task.required_role}"
+        raise Blocked(f"{agent.agent_id} does not fit the task {task.task_id}: it needs {needs}.")
+    raise ClaimLost(f"Another agent is claiming the task {task.task_id} at this moment.")
+
+
+@dataclass(frozen=True)
+class StartTask:
+    """The agent begins the work."""
+
+    task_id: UUID
+    expected_version: int
+
+
+async def start_task(session: AsyncConnection, principal: Principal, command: StartTask) -> Row[Any]:
+    """Assigned → running. Raises `ClaimLost`, `StaleVersion`, `IllegalTransition`."""
+    task = await held_task(session, principal, command.task_id)
+    values = {"attempts": tasks.c.attempts + 1, "started_at": func.clock_timestamp(), "completed_at": null()}
+    return await transition(
+        session,
+        TASK,
+        task.task_id,
+        TaskStatus.RUNNING,
+        "started",
+        principal.name,
+        expected_version=command.expected_version,
+        values=values,
+        detail=_detail(task),
+    )
+
+
+@dataclass(frozen=True)
+class ReportTaskProgress:
+    """How far the work is; `percent` from 0 to 100 where it is known."""
+
+    task_id: UUID
+    message: str
+    percent: float | None = None
+
+
+async def report_progress(session: AsyncConnection, principal: Principal, command: ReportTaskProgress) -> Row[Any]:
+    """Keep and push the latest progress; the task's version stays. Raises `ClaimLost`."""
+    PERCENT.check("percent", command.percent)
+    message = clean_text("message", command.message, 2_000)
+    task = await held_task(session, principal, command.task_id)
+    if TaskStatus(task.status) not in HELD:
+        raise ClaimLost(f"The task {task.task_id} is {task.status.upper()}; nobody works on it.")
+    await queries.write_progress(session, task.task_id, command.percent, message)
+    detail = _detail(task) | {"message": message, "percent": command.percent}
+    event = Event(Aggregate.TASK, "progressed", principal.name, Retention.REPORT, detail=detail)
+    await append(session, str(task.task_id), event)
+    return task
+
+
+@dataclass(frozen=True)
+class CompleteTask:
+    """The result of the work."""
+
+    task_id: UUID
+    expected_version: int
+    result: Any
+
+
+async def complete_task(session: AsyncConnection, principal: Principal, command: CompleteTask) -> Row[Any]:
+    """Running → completed, for a task of kind work. Raises `ClaimLost`, `StaleVersion`, `IllegalTransition`."""
+    bounded_json("result", command.result)
+    return await answer_task(
+        session, principal, command.task_id, command.expected_version, TaskKind.WORK, command.result
+    )
+
+
+async def answer_task(
+    session: AsyncConnection,
+    principal: Principal,
+    task_id: UUID,
+    expected_version: int | None,
+    kind: TaskKind,
+    result: Any,
+) -> Row[Any]:
+    """Complete a held task of this kind with its answer, and wake its execution."""
+    task = await held_task(session, principal, task_id)
+    if task.task_kind != kind.value:
+        way = ANSWERED_BY[TaskKind(task.task_kind)]
+        raise InvalidInput(f"A task of kind {task.task_kind.upper()} is answered by {way}.", "input.taskId")
+    done = await transition(
+        session,
+        TASK,
+        task_id,
+        TaskStatus.COMPLETED,
+        "completed",
+        principal.name,
+        expected_version=expected_version,
+        values={"result": result, "completed_at": func.clock_timestamp()},
+        detail=_detail(task),
+    )
+    await _let_go(session, principal.name, task)
+    return done
+
+
+@dataclass(frozen=True)
+class FailTask:
+    """The work did not succeed, and why."""
+
+    task_id: UUID
+    expected_version: int
+    reason: str
+    result: Any = None
+
+
+async def fail_task(session: AsyncConnection, principal: Principal, command: FailTask) -> Row[Any]:
+    """Running → failed; the workflow decides whether it is tried again. Raises as `complete_task`."""
+    reason = required_text("reason", command.reason)
+    bounded_json("result", command.result)
+    task = await held_task(session, principal, command.task_id)
+    values = {
+        "failures": tasks.c.failures + 1,
+        "completed_at": func.clock_timestamp(),
+        "result": {"error": reason, "output": command.result},
+    }
+    failed = await transition(
+        session,
+        TASK,
+        task.task_id,
+        TaskStatus.FAILED,
+        "failed",
+        principal.name,
+        expected_version=command.expected_version,
+        values=values,
+        detail=_detail(task) | {"reason": reason[:500]},
+    )
+    await _let_go(session, principal.name, task)
+    return failed
+
+
+@dataclass(frozen=True)
+class ReleaseTask:
+    """The agent gives the task back, so that another (or it again) may claim it."""
+
+    task_id: UUID
+    expected_version: int
+    reason: str = ""
+
+
+async def release_task(session: AsyncConnection, principal: Principal, command: ReleaseTask) -> Row[Any]:
+    """Assigned or running → pending. Raises `ClaimLost`, `StaleVersion`, `IllegalTransition`."""
+    reason = clean_text("reason", command.reason, 2_000)
+    task = await held_task(session, principal, command.task_id)
+    if TaskStatus(task.status) not in HELD:
+        raise ClaimLost(f"The task {task.task_id} is {task.status.upper()}; there is nothing to release.")
+    released = await _release(session, task, principal.name, reason, command.expected_version)
+    await _let_go(session, principal.name, task)
+    return released
+
+
+async def release_tasks_of(session: AsyncConnection, agent_id: str, actor: str, reason: str) -> int:
+    """Give back every task that the agent holds; how many there were. The agent's status is the caller's to set."""
+    held = await queries.held_by(session, agent_id)
+    for task in held:
+        await _release(session, task, actor, reason, None)
+    return len(held)
+
+
+async def cancel_open_tasks(session: AsyncConnection, execution_id: UUID, actor: str, reason: str) -> list[str]:
+    """Cancel the open tasks of an execution; the agents that held some, whose status then follows their load."""
+    open_tasks = await queries.open_of_execution(session, execution_id)
+    for task in open_tasks:
+        detail = _detail(task) | {"reason": reason}
+        await transition(session, TASK, task.task_id, TaskStatus.CANCELLED, "cancelled", actor, detail=detail)
+    holders = sorted({task.assigned_agent_id for task in open_tasks if TaskStatus(task.status) in HELD})
+    for agent_id in holders:
+        await follow_load(session, agent_id, actor)
+    return holders
+
+
+async def held_task(session: AsyncConnection, principal: Principal, task_id: UUID) -> Row[Any]:
+    """The task, if the principal may act on it: its token names the holder, or no agent at all. Raises `ClaimLost`."""
+    task = await read(session, TASK, task_id)
+    if principal.agent_id is not None and task.assigned_agent_id != principal.agent_id:
+        holder = task.assigned_agent_id or "nobody"
+        raise ClaimLost(f"The task {task_id} is held by {holder}, not by {principal.agent_id}. Nothing was changed.")
+    return task
+
+
+async def _release(
+    session: AsyncConnection, task: Row[Any], actor: str, reason: str, expected_version: int | None
+) -> Row[Any]:
+    return await transition(
+        session,
+        TASK,
+        task.task_id,
+        TaskStatus.PENDING,
+        "released",
+        actor,
+        expected_version=expected_version,
+        values={"assigned_agent_id": None, "started_at": None},
+        detail=_detail(task) | {"reason": reason},
+    )
+
+
+async def _let_go(session: AsyncConnection, actor: str, task: Row[Any]) -> None:
+    """After a task left its agent's hands: the agent's status follows, the execution looks again."""
+    if task.assigned_agent_id is not None:
+        await follow_load(session, task.assigned_agent_id, actor)
+    if task.execution_id is not None:
+        await wake(session, task.execution_id)
+
+
+def _detail(task: Row[Any], agent_id: str | None = None) -> dict[str, Any]:
+    return {
+        "execution_id": _text(task.execution_id),
+        "decision_id": _text(task.decision_id),
+        "agent_id": agent_id or task.assigned_agent_id,
+        "phase": task.phase,
+        "task_name": task.task_name,
+    }
+
+
+def _text(value: UUID | None) -> str | None:
+    return str(value) if value is not None else None

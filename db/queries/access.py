@@ -1,0 +1,63 @@
+"""API tokens by hash, and idempotency keys."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.principals import Role
+from db.tables.access import api_tokens, idempotency_keys
+
+
+async def find_token(connection: AsyncConnection, token_hash: bytes) -> Row[Any] | None:
+    """The live token with this hash: neither revoked nor expired; None otherwise."""
+    statement: Select[Any] = select(
+        api_tokens.c.token_id, api_tokens.c.token_name, api_tokens.c.role, api_tokens.c.agent_id
+    ).where(api_tokens.c.token_hash == token_hash, _live())
+    return (await connection.execute(statement)).first()
+
+
+async def has_admin(connection: AsyncConnection) -> bool:
+    """Whether there is a live admin token."""
+    live = select(api_tokens.c.token_id).where(api_tokens.c.role == Role.ADMIN.value, _live())
+    return bool((await connection.execute(select(exists(live)))).scalar())
+
+
+async def knows_token(connection: AsyncConnection, token_hash: bytes) -> bool:
+    """Whether there is or was a token with this hash."""
+    found = select(api_tokens.c.token_id).where(api_tokens.c.token_hash == token_hash)
+    return bool((await connection.execute(select(exists(found)))).scalar())
+
+
+async def claim_key(connection: AsyncConnection, principal: str, key: str, request_hash: bytes) -> Row[Any] | None:
+    """Take an idempotency key for this transaction; the earlier use of it, if there is one.
+
+    A second transaction with the same key waits here until the first has ended.
+    """
+    taken = upsert(idempotency_keys).values(principal=principal, key=key, request_hash=request_hash)
+    statement = taken.on_conflict_do_nothing().returning(idempotency_keys.c.key)
+    if (await connection.execute(statement)).first() is not None:
+        return None
+    return (
+        await connection.execute(
+            select(idempotency_keys).where(
+                and_(idempotency_keys.c.principal == principal, idempotency_keys.c.key == key)
+            )
+        )
+    ).one()
+
+
+async def store_result(connection: AsyncConnection, principal: str, key: str, result: dict[str, Any]) -> None:
+    """Keep what the request with this key returned."""
+    await connection.execute(
+        idempotency_keys.update()
+        .where(and_(idempotency_keys.c.principal == principal, idempotency_keys.c.key == key))
+        .values(result=result)
+    )
+
+
+def _live() -> ColumnElement[bool]:
+    unexpired = or_(api_tokens.c.expires_at.is_(None), api_tokens.c.expires_at > func.now())
+    return and_(api_tokens.c.revoked_at.is_(None), unexpired)

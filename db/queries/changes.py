@@ -1,0 +1,189 @@
+"""Changes of entities: each is one statement that changes the row and writes its event, so neither exists alone."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NoReturn
+
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, insert, literal, select, true, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.errors import NotFound, StaleVersion, Unavailable
+from app.domain.events import Event, Retention
+from db.queries.entities import Entity
+from db.tables.events import event_log
+
+EVENT_COLUMNS = (
+    "retention",
+    "aggregate",
+    "entity_id",
+    "event_type",
+    "from_status",
+    "to_status",
+    "version",
+    "actor",
+    "detail",
+)
+
+
+async def read(connection: AsyncConnection, entity: Entity, entity_id: Any, *, lock: bool = False) -> Row[Any]:
+    """The entity's row; with `lock` no one else changes it until the transaction ends. Raises `NotFound`."""
+    statement: Select[Any] = select(entity.table).where(entity.key == entity_id)
+    row = (await connection.execute(statement.with_for_update(key_share=True) if lock else statement)).first()
+    if row is None:
+        raise NotFound(entity.kind, entity_id)
+    return row
+
+
+async def create(
+    connection: AsyncConnection,
+    entity: Entity,
+    values: Mapping[str, Any],
+    event_type: str,
+    actor: str,
+    detail: Mapping[str, Any] | None = None,
+) -> Row[Any]:
+    """Insert a row with its first event, and return the row."""
+    changed = insert(entity.table).values(**values).returning(*entity.table.c).cte("changed")
+    logged = insert(event_log).from_select(
+        EVENT_COLUMNS, _event(entity, changed, event_type, actor, detail, from_status=None)
+    )
+    statement = select(changed).add_cte(logged.cte("logged"))
+    return (await connection.execute(statement)).one()
+
+
+async def transition(
+    connection: AsyncConnection,
+    entity: Entity,
+    entity_id: Any,
+    target: StrEnum,
+    event_type: str,
+    actor: str,
+    *,
+    expected_version: int | None = None,
+    values: Mapping[str, Any] | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> Row[Any]:
+    """Compare-and-set the status to `target`, write the event, return the row as it is now.
+
+    Raises `NotFound`, `StaleVersion` or `IllegalTransition`; nothing is written then.
+    """
+    assert entity.machine is not None  # noqa: S101  (only entities with a machine have transitions)
+    assert entity.status_name is not None  # noqa: S101
+    status = entity.table.c[entity.status_name]
+    sources = [source.value for source in entity.machine.sources_of(target)]
+    row = await _change(
+        connection,
+        entity,
+        entity_id,
+        status == func.any(literal(sources, type_=ARRAY(Text))),
+        event_type,
+        actor,
+        expected_version,
+        {entity.status_name: target.value, **(values or {})},
+        detail,
+    )
+    if row is None:
+        await _explain(connection, entity, entity_id, expected_version, target)
+    return row
+
+
+async def amend(
+    connection: AsyncConnection,
+    entity: Entity,
+    entity_id: Any,
+    event_type: str,
+    actor: str,
+    *,
+    expected_version: int | None = None,
+    values: Mapping[str, Any],
+    detail: Mapping[str, Any] | None = None,
+) -> Row[Any]:
+    """Change columns other than the status, with an event. Raises `NotFound` or `StaleVersion`."""
+    row = await _change(connection, entity, entity_id, true(), event_type, actor, expected_version, values, detail)
+    if row is None:
+        await _explain(connection, entity, entity_id, expected_version, None)
+    return row
+
+
+async def append(connection: AsyncConnection, entity_id: str, event: Event, version: int | None = None) -> None:
+    """Write an event that belongs to no change of a versioned row: a step, an error, a report."""
+    await connection.execute(
+        insert(event_log).values(
+            retention=event.retention.value,
+            aggregate=event.aggregate.value,
+            entity_id=entity_id,
+            event_type=event.type,
+            from_status=event.from_status,
+            to_status=event.to_status,
+            version=version,
+            actor=event.actor,
+            detail=dict(event.detail),
+        )
+    )
+
+
+async def _change(
+    connection: AsyncConnection,
+    entity: Entity,
+    entity_id: Any,
+    condition: ColumnElement[bool],
+    event_type: str,
+    actor: str,
+    expected_version: int | None,
+    values: Mapping[str, Any],
+    detail: Mapping[str, Any] | None,
+) -> Row[Any] | None:
+    """Lock, compare, set and log in one statement; None when the comparison failed."""
+    table = entity.table
+    matches = [entity.key == entity_id, condition]
+    if expected_version is not None:
+        matches.append(table.c.version == expected_version)
+    before = (
+        select(entity.key, *_status(entity, table)).where(and_(*matches)).with_for_update(key_share=True).cte("before")
+    )
+    changed = (
+        update(table)
+        .where(entity.key == before.c[entity.key_name])
+        .values(**{**values, "version": table.c.version + 1, "updated_at": func.clock_timestamp()})
+        .returning(*table.c)
+        .cte("changed")
+    )
+    from_status = select(before.c[entity.status_name]).scalar_subquery() if entity.status_name else None
+    logged = insert(event_log).from_select(
+        EVENT_COLUMNS, _event(entity, changed, event_type, actor, detail, from_status=from_status)
+    )
+    return (await connection.execute(select(changed).add_cte(logged.cte("logged")))).first()
+
+
+def _event(
+    entity: Entity, changed: Any, event_type: str, actor: str, detail: Mapping[str, Any] | None, *, from_status: Any
+) -> Select[Any]:
+    return select(
+        literal(Retention.AUDIT.value),
+        literal(entity.aggregate.value),
+        cast(changed.c[entity.key_name], Text),
+        literal(event_type),
+        from_status if from_status is not None else literal(None, Text),
+        changed.c[entity.status_name] if entity.status_name else literal(None, Text),
+        changed.c.version,
+        literal(actor),
+        literal(dict(detail or {}), JSONB),
+    )
+
+
+def _status(entity: Entity, table: Any) -> list[Any]:
+    return [table.c[entity.status_name]] if entity.status_name else []
+
+
+async def _explain(
+    connection: AsyncConnection, entity: Entity, entity_id: Any, expected_version: int | None, target: StrEnum | None
+) -> NoReturn:
+    """Raise the error that says why the comparison failed."""
+    row = await read(connection, entity, entity_id, lock=True)
+    if expected_version is not None and row.version != expected_version:
+        raise StaleVersion(entity.kind, entity_id, expected_version, row.version)
+    if target is not None and entity.machine is not None and entity.status_name is not None:
+        entity.machine.require(type(target)(row._mapping[entity.status_name]), target)
+    raise Unavailable("Another change came in between. Nothing was written; try again.")

@@ -1,0 +1,135 @@
+"""The database as the rest of the hub sees it: short transactions for writes, one-statement reads.
+
+A write transaction is never held across a wait for anything but PostgreSQL, and ends within
+a quarter of a second: a transaction with an id holds back the tail of the event log for everybody.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import asyncpg
+import orjson
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from db.failures import is_retryable, translate
+
+Result = TypeVar("Result")
+
+COMMAND_TIMEOUT = 10.0
+"""Seconds after which one statement is given up."""
+CHECKOUT_TIMEOUT = 5.0
+"""Seconds to wait for a free connection."""
+ATTEMPTS = 4
+"""How often a transaction that lost a deadlock is tried."""
+
+SERVER_SETTINGS = {
+    "application_name": "orchestration-hub",
+    "timezone": "UTC",
+    "jit": "off",
+    "idle_in_transaction_session_timeout": "10000",
+    "statement_timeout": "10000",
+}
+
+
+class Database:
+    """A pool for transactions (SQLAlchemy), a pool for planned reads (asyncpg), and hooks that run after a commit."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, read_pool_size: int = 10) -> None:
+        self.url = url
+        self._read_pool_size = read_pool_size
+        self._after_commit: list[Callable[[], None]] = []
+        self._reads: asyncpg.Pool[asyncpg.Record] | None = None
+        self.engine: AsyncEngine = create_async_engine(
+            make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=CHECKOUT_TIMEOUT,
+            pool_pre_ping=True,
+            json_serializer=lambda value: orjson.dumps(value, default=str).decode(),
+            json_deserializer=orjson.loads,
+            connect_args={
+                "command_timeout": COMMAND_TIMEOUT,
+                "timeout": CHECKOUT_TIMEOUT,
+                "server_settings": SERVER_SETTINGS,
+            },
+        )
+
+    async def open(self) -> None:
+        """Open the read pool and make sure that the server answers; raises `Unavailable`."""
+        self._reads = await asyncpg.create_pool(
+            self.url,
+            min_size=1,
+            max_size=self._read_pool_size,
+            command_timeout=COMMAND_TIMEOUT,
+            timeout=CHECKOUT_TIMEOUT,
+            max_cacheable_statement_size=0,
+            server_settings=SERVER_SETTINGS,
+            reset=_no_reset,
+        )
+
+    async def close(self) -> None:
+        """Close both pools; connections in use get five seconds."""
+        if self._reads is not None:
+            try:
+                await asyncio.wait_for(self._reads.close(), 5)
+            except TimeoutError:
+                self._reads.terminate()
+        await self.engine.dispose()
+
+    def after_commit(self, hook: Callable[[], None]) -> None:
+        """Call `hook`, which must not block, after each commit of this process."""
+        self._after_commit.append(hook)
+
+    async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """Run `work` in one transaction and commit; nothing is kept when it raises.
+
+        A transaction that loses a deadlock is run again, so `work` must have no effect outside of the database.
+        Driver errors that bad input causes come out as typed errors.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self.engine.begin() as connection:
+                    result = await work(connection)
+            except DBAPIError as error:
+                if attempt < ATTEMPTS and is_retryable(error):
+                    await asyncio.sleep(0.01 * attempt)
+                    continue
+                raise translate(error) from error
+            else:
+                for hook in self._after_commit:
+                    hook()
+                return result
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A read-only transaction that sees one state of the database."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            yield connection
+            await connection.rollback()
+
+    async def fetch_value(self, sql: str, arguments: Sequence[Any] = ()) -> Any:
+        """The first column of the first row of one read, prepared once a connection and then only bound."""
+        if self._reads is None:
+            raise AssertionError("Database.open() was not awaited")
+        return await self._reads.fetchval(sql, *arguments)
+
+    async def ping(self) -> None:
+        """Raise unless the server answers within a second."""
+        await asyncio.wait_for(self.fetch_value("SELECT 1"), 1)
+
+
+async def raw_connection(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":
+    """The driver's connection under a transaction, for planned statements inside of it."""
+    proxied = await connection.get_raw_connection()
+    return cast("asyncpg.Connection[asyncpg.Record]", proxied.driver_connection)
+
+
+async def _no_reset(_connection: object) -> None:
+    """Reads leave no session state behind, so the pool's reset would be a wasted round trip."""
