@@ -13,10 +13,10 @@ import asyncpg
 import orjson
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from db.failures import is_retryable, translate
+from app.domain.errors import Unavailable
+from db.failures import DRIVER_ERRORS, is_retryable, typed_errors
 
 Result = TypeVar("Result")
 
@@ -24,6 +24,8 @@ COMMAND_TIMEOUT = 10.0
 """Seconds after which one statement is given up."""
 CHECKOUT_TIMEOUT = 5.0
 """Seconds to wait for a free connection."""
+PING_TIMEOUT = 1.0
+"""Seconds in which a healthy server answers."""
 ATTEMPTS = 4
 """How often a transaction that lost a deadlock is tried."""
 
@@ -44,6 +46,7 @@ class Database:
         self._read_pool_size = read_pool_size
         self._after_commit: list[Callable[[], None]] = []
         self._reads: asyncpg.Pool[asyncpg.Record] | None = None
+        self._ping: asyncio.Task[Any] | None = None
         self.engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
@@ -61,16 +64,17 @@ class Database:
 
     async def open(self) -> None:
         """Open the read pool and make sure that the server answers; raises `Unavailable`."""
-        self._reads = await asyncpg.create_pool(
-            self.url,
-            min_size=1,
-            max_size=self._read_pool_size,
-            command_timeout=COMMAND_TIMEOUT,
-            timeout=CHECKOUT_TIMEOUT,
-            max_cacheable_statement_size=0,
-            server_settings=SERVER_SETTINGS,
-            reset=_no_reset,
-        )
+        with typed_errors():
+            self._reads = await asyncpg.create_pool(
+                self.url,
+                min_size=1,
+                max_size=self._read_pool_size,
+                command_timeout=COMMAND_TIMEOUT,
+                timeout=CHECKOUT_TIMEOUT,
+                max_cacheable_statement_size=0,
+                server_settings=SERVER_SETTINGS,
+                reset=_no_reset,
+            )
 
     async def close(self) -> None:
         """Close both pools; connections in use get five seconds."""
@@ -91,38 +95,50 @@ class Database:
         A transaction that loses a deadlock is run again, so `work` must have no effect outside of the database.
         Driver errors that bad input causes come out as typed errors.
         """
+        with typed_errors():
+            result = await self._until_no_deadlock(work)
+        for hook in self._after_commit:
+            hook()
+        return result
+
+    async def _until_no_deadlock(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self.engine.begin() as connection:
-                    result = await work(connection)
-            except DBAPIError as error:
-                if attempt < ATTEMPTS and is_retryable(error):
-                    await asyncio.sleep(0.01 * attempt)
-                    continue
-                raise translate(error) from error
-            else:
-                for hook in self._after_commit:
-                    hook()
-                return result
+                    return await work(connection)
+            except DRIVER_ERRORS as error:
+                if attempt == ATTEMPTS or not is_retryable(error):
+                    raise
+                await asyncio.sleep(0.01 * attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """A read-only transaction that sees one state of the database."""
-        async with self.engine.connect() as connection:
-            await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-            yield connection
-            await connection.rollback()
+        with typed_errors():
+            async with self.engine.connect() as connection:
+                await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                yield connection
+                await connection.rollback()
 
     async def fetch_value(self, sql: str, arguments: Sequence[Any] = ()) -> Any:
         """The first column of the first row of one read, prepared once a connection and then only bound."""
         if self._reads is None:
             raise AssertionError("Database.open() was not awaited")
-        return await self._reads.fetchval(sql, *arguments)
+        with typed_errors():
+            return await self._reads.fetchval(sql, *arguments)
 
     async def ping(self) -> None:
-        """Raise unless the server answers within a second."""
-        await asyncio.wait_for(self.fetch_value("SELECT 1"), 1)
+        """Raise `Unavailable` unless the server answers within a second."""
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self.fetch_value("SELECT 1"), name="ping")
+            self._ping.add_done_callback(_retrieve)
+        # not cancelled after the second: the driver would wait for the server to confirm that, and one ping at a time
+        # is all that a server that hangs keeps busy
+        await asyncio.wait({self._ping}, timeout=PING_TIMEOUT)
+        if not self._ping.done():
+            raise Unavailable("The database does not answer. Try again in a moment.")
+        self._ping.result()
 
 
 async def raw_connection(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":
@@ -133,3 +149,9 @@ async def raw_connection(connection: AsyncConnection) -> "asyncpg.Connection[asy
 
 async def _no_reset(_connection: object) -> None:
     """Reads leave no session state behind, so the pool's reset would be a wasted round trip."""
+
+
+def _retrieve(ping: "asyncio.Task[Any]") -> None:
+    """Look at the outcome of a ping that nobody waited for to the end, which would otherwise be logged."""
+    if not ping.cancelled():
+        ping.exception()

@@ -16,7 +16,8 @@ async def find_token(connection: AsyncConnection, token_hash: bytes) -> Row[Any]
     statement: Select[Any] = select(
         api_tokens.c.token_id, api_tokens.c.token_name, api_tokens.c.role, api_tokens.c.agent_id
     ).where(api_tokens.c.token_hash == token_hash, _live())
-    return (await connection.execute(statement)).first()
+    found: Row[Any] | None = (await connection.execute(statement)).first()
+    return found
 
 
 async def has_admin(connection: AsyncConnection) -> bool:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, insert, literal, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.errors import NotFound, StaleVersion, Unavailable
+from app.domain.errors import NotFound, StaleVersion
 from app.domain.events import Event, Retention
 from db.queries.entities import Entity
 from db.tables.events import event_log
@@ -30,7 +30,8 @@ EVENT_COLUMNS = (
 async def read(connection: AsyncConnection, entity: Entity, entity_id: Any, *, lock: bool = False) -> Row[Any]:
     """The entity's row; with `lock` no one else changes it until the transaction ends. Raises `NotFound`."""
     statement: Select[Any] = select(entity.table).where(entity.key == entity_id)
-    row = (await connection.execute(statement.with_for_update(key_share=True) if lock else statement)).first()
+    chosen = statement.with_for_update(key_share=True) if lock else statement
+    row: Row[Any] | None = (await connection.execute(chosen)).first()
     if row is None:
         raise NotFound(entity.kind, entity_id)
     return row
@@ -73,8 +74,7 @@ async def transition(
     assert entity.status_name is not None  # noqa: S101
     status = entity.table.c[entity.status_name]
     sources = [source.value for source in entity.machine.sources_of(target)]
-    row = await _change(
-        connection,
+    statement = _change(
         entity,
         entity_id,
         status == func.any(literal(sources, type_=ARRAY(Text))),
@@ -84,9 +84,7 @@ async def transition(
         {entity.status_name: target.value, **(values or {})},
         detail,
     )
-    if row is None:
-        await _explain(connection, entity, entity_id, expected_version, target)
-    return row
+    return await _apply(connection, statement, entity, entity_id, expected_version, target)
 
 
 async def amend(
@@ -101,10 +99,8 @@ async def amend(
     detail: Mapping[str, Any] | None = None,
 ) -> Row[Any]:
     """Change columns other than the status, with an event. Raises `NotFound` or `StaleVersion`."""
-    row = await _change(connection, entity, entity_id, true(), event_type, actor, expected_version, values, detail)
-    if row is None:
-        await _explain(connection, entity, entity_id, expected_version, None)
-    return row
+    statement = _change(entity, entity_id, true(), event_type, actor, expected_version, values, detail)
+    return await _apply(connection, statement, entity, entity_id, expected_version, None)
 
 
 async def append(connection: AsyncConnection, entity_id: str, event: Event, version: int | None = None) -> None:
@@ -124,8 +120,7 @@ async def append(connection: AsyncConnection, entity_id: str, event: Event, vers
     )
 
 
-async def _change(
-    connection: AsyncConnection,
+def _change(
     entity: Entity,
     entity_id: Any,
     condition: ColumnElement[bool],
@@ -134,8 +129,8 @@ async def _change(
     expected_version: int | None,
     values: Mapping[str, Any],
     detail: Mapping[str, Any] | None,
-) -> Row[Any] | None:
-    """Lock, compare, set and log in one statement; None when the comparison failed."""
+) -> Select[Any]:
+    """Lock, compare, set and log in one statement, which returns no row when the comparison fails."""
     table = entity.table
     matches = [entity.key == entity_id, condition]
     if expected_version is not None:
@@ -154,7 +149,7 @@ async def _change(
     logged = insert(event_log).from_select(
         EVENT_COLUMNS, _event(entity, changed, event_type, actor, detail, from_status=from_status)
     )
-    return (await connection.execute(select(changed).add_cte(logged.cte("logged")))).first()
+    return select(changed).add_cte(logged.cte("logged"))
 
 
 def _event(
@@ -177,13 +172,23 @@ def _status(entity: Entity, table: Any) -> list[Any]:
     return [table.c[entity.status_name]] if entity.status_name else []
 
 
-async def _explain(
-    connection: AsyncConnection, entity: Entity, entity_id: Any, expected_version: int | None, target: StrEnum | None
-) -> NoReturn:
-    """Raise the error that says why the comparison failed."""
-    row = await read(connection, entity, entity_id, lock=True)
-    if expected_version is not None and row.version != expected_version:
-        raise StaleVersion(entity.kind, entity_id, expected_version, row.version)
+async def _apply(
+    connection: AsyncConnection,
+    statement: Select[Any],
+    entity: Entity,
+    entity_id: Any,
+    expected_version: int | None,
+    target: StrEnum | None,
+) -> Row[Any]:
+    """Run a change; where it changed nothing, raise the error that says why."""
+    row: Row[Any] | None = (await connection.execute(statement)).first()
+    if row is not None:
+        return row
+    current = await read(connection, entity, entity_id, lock=True)
+    if expected_version is not None and current.version != expected_version:
+        raise StaleVersion(entity.kind, entity_id, expected_version, current.version)
     if target is not None and entity.machine is not None and entity.status_name is not None:
-        entity.machine.require(type(target)(row._mapping[entity.status_name]), target)
-    raise Unavailable("Another change came in between. Nothing was written; try again.")
+        entity.machine.require(type(target)(current._mapping[entity.status_name]), target)
+    # somebody made it possible after we had compared; the row is ours now, so this time it holds
+    changed: Row[Any] = (await connection.execute(statement)).one()
+    return changed

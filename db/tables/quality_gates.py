@@ -26,6 +26,8 @@ quality_gates = Table(
     Column("gate_name", Text, nullable=False),
     Column("workflow_execution_id", UUID(as_uuid=True), ForeignKey("workflow_executions.execution_id"), nullable=False),
     Column("phase", Text),
+    # the pass through the phase that made it: a later pass reopens it, or makes another when it is decided for good
+    Column("phase_attempt", Integer),
     enum_column("gate_type", GateType),
     json_column("validation_criteria"),
     json_column("automated_checks", default="[]"),
@@ -54,7 +56,7 @@ quality_gates = Table(
         "NOT escalation_required OR btrim(coalesce(escalation_reason, '')) <> ''", name="escalation_reason"
     ),
     CheckConstraint("(approved_at IS NOT NULL) = (approval_status = 'approved')", name="approved_at"),
-    UniqueConstraint("workflow_execution_id", "phase"),
+    UniqueConstraint("workflow_execution_id", "phase", "phase_attempt"),
     Index(None, "workflow_execution_id", "gate_id"),
     Index(None, "approval_status", "gate_id"),
     Index(None, "requested_by_decision_id", "gate_id"),

@@ -1,0 +1,128 @@
+"""Executions as a queue: what is runnable, who has the lease, and the fence that every write of a worker checks.
+
+A row is runnable while `wake_seq > handled_seq`. A claim takes the lease and a new fencing number; whoever had the
+lease before fails the check of the fence at its next write, however long it slept.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Float,
+    Text,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.workflows import EXECUTION_MACHINE, RUNNABLE, ExecutionStatus
+from db.tables.workflows import workflow_executions as executions
+
+# written out and not bound, so that a generic plan can still prove that a partial index fits
+IS_RUNNABLE = executions.c.execution_status.in_(literal_column(f"'{status.value}'") for status in RUNNABLE)
+UNFINISHED = [
+    status.value
+    for status in ExecutionStatus
+    if status is not ExecutionStatus.FAILED and not EXECUTION_MACHINE.is_final(status)
+]
+
+
+async def wake(connection: AsyncConnection, execution_id: UUID) -> None:
+    """Make the execution runnable, unless it has ended. Call it late: executions are locked after all other rows."""
+    statement = (
+        update(executions)
+        .where(executions.c.execution_id == execution_id)
+        .where(executions.c.execution_status == func.any(literal(UNFINISHED, ARRAY(Text))))
+        .values(wake_seq=executions.c.wake_seq + 1, last_activity=func.clock_timestamp())
+    )
+    await connection.execute(statement)
+
+
+async def claim(connection: AsyncConnection, owner: str, lease_seconds: float, limit: int) -> Sequence[Row[Any]]:
+    """Take the lease of up to `limit` runnable executions that nobody has, the oldest first; the rows as they are now.
+
+    Rows that others are claiming or changing are passed over; whoever changes one wakes it again or is asked again.
+    """
+    free = or_(executions.c.lease_until.is_(None), executions.c.lease_until < func.clock_timestamp())
+    runnable = (
+        select(executions.c.execution_id)
+        .where(executions.c.wake_seq > executions.c.handled_seq, IS_RUNNABLE, free)
+        .order_by(executions.c.execution_id)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+        .cte("runnable")
+    )
+    statement = (
+        update(executions)
+        .where(executions.c.execution_id == runnable.c.execution_id)
+        .values(lease_owner=owner, lease_until=_seconds_ahead(lease_seconds), fence=executions.c.fence + 1)
+        .returning(*executions.c)
+    )
+    return (await connection.execute(statement)).all()
+
+
+async def renew(connection: AsyncConnection, held: Mapping[UUID, int], lease_seconds: float) -> set[UUID]:
+    """Prolong the leases, given as fences by execution; the executions whose fence still holds."""
+    pairs = select(
+        func.unnest(literal(list(held), ARRAY(PG_UUID(as_uuid=True)))).label("execution_id"),
+        func.unnest(literal(list(held.values()), ARRAY(BigInteger))).label("fence"),
+    ).cte("held")
+    statement = (
+        update(executions)
+        .where(executions.c.execution_id == pairs.c.execution_id, executions.c.fence == pairs.c.fence)
+        .where(executions.c.lease_until.is_not(None))
+        .values(lease_until=_seconds_ahead(lease_seconds))
+        .returning(executions.c.execution_id)
+    )
+    return set((await connection.execute(statement)).scalars())
+
+
+async def release(connection: AsyncConnection, execution_id: UUID, fence: int, handled_seq: int | None) -> bool:
+    """Give the lease back; wakes up to `handled_seq` are done with, None leaves them to the next worker.
+
+    False, and nothing changed, when the fence no longer holds.
+    """
+    values: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+    if handled_seq is not None:
+        values["handled_seq"] = func.greatest(executions.c.handled_seq, handled_seq)
+    return await _change_fenced(connection, execution_id, fence, values)
+
+
+async def postpone(connection: AsyncConnection, execution_id: UUID, fence: int, seconds: float) -> bool:
+    """Keep the lease for so long and let nobody work on it; then it is runnable again. False as `release`."""
+    return await _change_fenced(connection, execution_id, fence, {"lease_until": _seconds_ahead(seconds)})
+
+
+async def hold_fence(connection: AsyncConnection, execution_id: UUID, fence: int) -> bool:
+    """Lock the execution until the transaction ends; False when the fence no longer holds. Other locks come first."""
+    statement = (
+        select(executions.c.execution_id)
+        .where(executions.c.execution_id == execution_id, executions.c.fence == fence)
+        .with_for_update(key_share=True)
+    )
+    return (await connection.execute(statement)).first() is not None
+
+
+async def _change_fenced(
+    connection: AsyncConnection, execution_id: UUID, fence: int, values: Mapping[str, Any]
+) -> bool:
+    statement = (
+        update(executions)
+        .where(executions.c.execution_id == execution_id, executions.c.fence == fence)
+        .values(**values)
+        .returning(executions.c.execution_id)
+    )
+    return (await connection.execute(statement)).first() is not None
+
+
+def _seconds_ahead(seconds: float) -> Any:
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, literal(seconds, Float))

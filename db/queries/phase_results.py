@@ -1,0 +1,91 @@
+"""What a phase left behind besides tasks: its decision, its gate, and the reviews of that."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Select, Text, func, literal, select
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.decisions import DecisionType
+from db.tables.decisions import decisions
+from db.tables.quality_gates import gate_reviewers, quality_gates
+
+
+async def latest_decision_id(connection: AsyncConnection, execution_id: UUID) -> UUID | None:
+    """The newest decision that the execution called for, verdicts on gates left out."""
+    statement = (
+        select(decisions.c.decision_id)
+        .where(decisions.c.execution_id == execution_id, decisions.c.decision_type != DecisionType.QUALITY_GATE.value)
+        .order_by(decisions.c.decision_id.desc())
+        .limit(1)
+    )
+    found: UUID | None = (await connection.execute(statement)).scalar()
+    return found
+
+
+async def decisions_by_id(connection: AsyncConnection, decision_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+    """The open parts of the decisions."""
+    statement: Select[Any] = select(
+        decisions.c.decision_id,
+        decisions.c.decision_type,
+        decisions.c.outcome,
+        decisions.c.confidence_score,
+        decisions.c.agent_assignments,
+    ).where(decisions.c.decision_id == func.any(literal(list(decision_ids), ARRAY(PG_UUID(as_uuid=True)))))
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def latest_gate(
+    connection: AsyncConnection, execution_id: UUID, phase: str, *, lock: bool = False
+) -> Row[Any] | None:
+    """The newest gate of a phase, or None before the first."""
+    statement: Select[Any] = (
+        select(quality_gates)
+        .where(quality_gates.c.workflow_execution_id == execution_id, quality_gates.c.phase == phase)
+        .order_by(quality_gates.c.gate_id.desc())
+        .limit(1)
+    )
+    if lock:
+        statement = statement.with_for_update(key_share=True)
+    row: Row[Any] | None = (await connection.execute(statement)).first()
+    return row
+
+
+async def latest_gates(connection: AsyncConnection, execution_id: UUID, phases: Sequence[str]) -> Sequence[Row[Any]]:
+    """The newest gate of each of the phases."""
+    statement: Select[Any] = (
+        select(quality_gates)
+        .ext(distinct_on(quality_gates.c.phase))
+        .where(
+            quality_gates.c.workflow_execution_id == execution_id,
+            quality_gates.c.phase == func.any(literal(list(phases), ARRAY(Text))),
+        )
+        .order_by(quality_gates.c.phase, quality_gates.c.gate_id.desc())
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def reviews_of(connection: AsyncConnection, gate_id: UUID, revision: int) -> Sequence[Row[Any]]:
+    """The reviews that were given of one revision of a gate, in their order."""
+    statement: Select[Any] = (
+        select(
+            gate_reviewers.c.reviewer,
+            gate_reviewers.c.verdict,
+            gate_reviewers.c.score,
+            gate_reviewers.c.feedback,
+        )
+        .where(
+            gate_reviewers.c.gate_id == gate_id,
+            gate_reviewers.c.revision == revision,
+            gate_reviewers.c.reviewed_at.is_not(None),
+        )
+        .order_by(gate_reviewers.c.reviewed_at, gate_reviewers.c.review_id)
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows

@@ -1,0 +1,234 @@
+"""Steps of executions, the tasks that a step makes, and the errors that are logged."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    Text,
+    and_,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.events import Aggregate, Retention
+from app.domain.ids import new_id
+from app.domain.quality_gates import ApprovalStatus
+from app.domain.workflows import ErrorSeverity, StepStatus
+from db.queries.changes import EVENT_COLUMNS
+from db.queries.tasks import OPEN_VALUES
+from db.tables.events import event_log
+from db.tables.tasks import tasks
+from db.tables.workflows import workflow_errors, workflow_steps
+
+JOINED_COLUMNS = (
+    tasks.c.task_id,
+    tasks.c.task_name,
+    tasks.c.task_kind,
+    tasks.c.title,
+    tasks.c.status,
+    tasks.c.execution_id,
+    tasks.c.decision_id,
+    tasks.c.phase,
+    tasks.c.assigned_agent_id,
+    tasks.c.failures,
+    tasks.c.max_failures,
+    tasks.c.version,
+    func.left(tasks.c.result["error"].astext, 500).label("error"),
+)
+"""What a phase judges its tasks by; results, which may be large, stay where they are."""
+
+
+async def find_step(connection: AsyncConnection, execution_id: UUID, step_number: int) -> Row[Any] | None:
+    """One step by its number."""
+    statement: Select[Any] = select(workflow_steps).where(
+        workflow_steps.c.execution_id == execution_id, workflow_steps.c.step_number == step_number
+    )
+    row: Row[Any] | None = (await connection.execute(statement)).first()
+    return row
+
+
+async def latest_step(connection: AsyncConnection, execution_id: UUID) -> Row[Any] | None:
+    """The step with the highest number, or None before the first."""
+    statement: Select[Any] = (
+        select(workflow_steps)
+        .where(workflow_steps.c.execution_id == execution_id)
+        .order_by(workflow_steps.c.step_number.desc())
+        .limit(1)
+    )
+    row: Row[Any] | None = (await connection.execute(statement)).first()
+    return row
+
+
+async def next_attempt(connection: AsyncConnection, execution_id: UUID, phase: str) -> int:
+    """The number of a new pass through the phase, from 1."""
+    statement = select(func.coalesce(func.max(workflow_steps.c.attempt), 0) + 1).where(
+        workflow_steps.c.execution_id == execution_id, workflow_steps.c.phase == phase
+    )
+    return int((await connection.execute(statement)).scalar_one())
+
+
+async def begin_step(
+    connection: AsyncConnection, execution_id: UUID, step_number: int, phase: str, attempt: int
+) -> None:
+    """Store a running step."""
+    values = {
+        "step_id": new_id(),
+        "execution_id": execution_id,
+        "step_number": step_number,
+        "phase": phase,
+        "attempt": attempt,
+    }
+    await connection.execute(insert(workflow_steps).values(**values))
+
+
+async def end_step(
+    connection: AsyncConnection, execution_id: UUID, step_number: int, status: StepStatus, outcome: Mapping[str, Any]
+) -> bool:
+    """Complete or fail a running step; False for one that has ended, which stays as it is."""
+    statement = (
+        update(workflow_steps)
+        .where(
+            workflow_steps.c.execution_id == execution_id,
+            workflow_steps.c.step_number == step_number,
+            workflow_steps.c.step_status == StepStatus.RUNNING.value,
+        )
+        .values(step_status=status.value, outcome=dict(outcome), completed_at=func.clock_timestamp())
+        .returning(workflow_steps.c.step_id)
+    )
+    return (await connection.execute(statement)).first() is not None
+
+
+async def create_tasks(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]], actor: str) -> None:
+    """Insert tasks, each with its event `created`, in one statement. All rows have the same keys."""
+    changed = insert(tasks).values([dict(row) for row in rows]).returning(*tasks.c).cte("changed")
+    detail = func.jsonb_build_object(
+        "execution_id", changed.c.execution_id, "decision_id", changed.c.decision_id, "agent_id", None,
+        "phase", changed.c.phase, "task_name", changed.c.task_name,
+    )  # fmt: skip
+    logged = insert(event_log).from_select(
+        EVENT_COLUMNS,
+        select(
+            literal(Retention.AUDIT.value),
+            literal(Aggregate.TASK.value),
+            cast(changed.c.task_id, Text),
+            literal("created"),
+            literal(None, Text),
+            changed.c.status,
+            changed.c.version,
+            literal(actor),
+            detail,
+        ).order_by(changed.c.task_id),
+    )
+    await connection.execute(select(func.count()).select_from(changed).add_cte(logged.cte("logged")))
+
+
+async def tasks_of_phase(
+    connection: AsyncConnection, execution_id: UUID, phase: str, attempt: int
+) -> Sequence[Row[Any]]:
+    """The tasks of one pass through a phase (`JOINED_COLUMNS`), in the order of their ids."""
+    statement: Select[Any] = (
+        select(*JOINED_COLUMNS)
+        .where(tasks.c.execution_id == execution_id, tasks.c.phase == phase, tasks.c.phase_attempt == attempt)
+        .order_by(tasks.c.task_id)
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def open_tasks_of_gate(connection: AsyncConnection, gate_id: UUID) -> Sequence[Row[Any]]:
+    """The open tasks about a gate (`JOINED_COLUMNS`), in the order of their ids."""
+    statement: Select[Any] = (
+        select(*JOINED_COLUMNS)
+        .where(tasks.c.gate_id == gate_id, tasks.c.status == func.any(literal(OPEN_VALUES, ARRAY(Text))))
+        .order_by(tasks.c.task_id)
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def completed_steps(connection: AsyncConnection, execution_id: UUID, phases: Sequence[str]) -> Sequence[Row[Any]]:
+    """`phase`, `attempt` and `outcome` of the latest completed pass through each of the phases."""
+    statement: Select[Any] = (
+        select(workflow_steps.c.phase, workflow_steps.c.attempt, workflow_steps.c.outcome)
+        .ext(distinct_on(workflow_steps.c.phase))
+        .where(
+            workflow_steps.c.execution_id == execution_id,
+            workflow_steps.c.phase == func.any(literal(list(phases), ARRAY(Text))),
+            workflow_steps.c.step_status == StepStatus.COMPLETED.value,
+        )
+        .order_by(workflow_steps.c.phase, workflow_steps.c.attempt.desc())
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def task_results(
+    connection: AsyncConnection, execution_id: UUID, passes: Sequence[tuple[str, int]]
+) -> Sequence[Row[Any]]:
+    """`phase`, `task_name` and `result` of the tasks of these passes, each a phase with its attempt."""
+    wanted = [and_(tasks.c.phase == phase, tasks.c.phase_attempt == attempt) for phase, attempt in passes]
+    statement: Select[Any] = (
+        select(tasks.c.phase, tasks.c.task_name, tasks.c.result)
+        .where(tasks.c.execution_id == execution_id, or_(*wanted))
+        .order_by(tasks.c.task_id)
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def log_error(
+    connection: AsyncConnection,
+    execution_id: UUID,
+    phase: str | None,
+    severity: ErrorSeverity,
+    message: str,
+    detail: Mapping[str, Any],
+) -> UUID:
+    """Store an error of the execution; its id."""
+    error_id = new_id()
+    values = {
+        "error_id": error_id,
+        "execution_id": execution_id,
+        "phase": phase,
+        "severity": severity.value,
+        "message": message,
+        "detail": dict(detail),
+    }
+    await connection.execute(insert(workflow_errors).values(**values))
+    return error_id
+
+
+async def count_defects(connection: AsyncConnection, execution_id: UUID, step_number: int) -> int:
+    """How many unexpected errors were logged since this step began, or before any for step 0."""
+    statement = select(func.count()).where(
+        workflow_errors.c.execution_id == execution_id,
+        workflow_errors.c.detail["defect_at_step"].as_integer() == step_number,
+    )
+    return int((await connection.execute(statement)).scalar_one())
+
+
+async def latest_return(connection: AsyncConnection, execution_id: UUID) -> dict[str, Any] | None:
+    """The outcome of the latest gate that sent the execution back to an earlier phase, or None."""
+    statement = (
+        select(workflow_steps.c.outcome)
+        .where(
+            workflow_steps.c.execution_id == execution_id,
+            workflow_steps.c.step_status == StepStatus.COMPLETED.value,
+            workflow_steps.c.outcome["approval_status"].astext == ApprovalStatus.REQUIRES_REVISION.value,
+        )
+        .order_by(workflow_steps.c.step_number.desc())
+        .limit(1)
+    )
+    found: dict[str, Any] | None = (await connection.execute(statement)).scalar()
+    return found
