@@ -1,0 +1,219 @@
+"""GraphQL over HTTP, by the specification of that name: POST with a JSON body, the media type of the answer negotiated.
+
+What is no GraphQL request gets a 4xx with a JSON body of the same form as any other error, never a 500. An answer of
+the type `application/graphql-response+json` says in its status whether the operation ran; one of `application/json` is
+then 200.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from app.domain.errors import ErrorCode, Unauthenticated, Unavailable
+from app.domain.principals import Principal
+from graphql_schema.endpoint import Endpoint
+from graphql_schema.incoming import GraphQLRequest, Malformed, bearer_token, parse_json, parse_request
+from graphql_schema.outgoing import (
+    FAULTS,
+    encode_json,
+    failed_before_data,
+    fault_message,
+    is_defect,
+    is_unavailable,
+    masked,
+    plain_error,
+    result_body,
+)
+
+BODY_LIMIT = 1_048_576
+"""Bytes of a request's body at most; uvicorn's `ws_max_size` should be the same for a frame."""
+DROP_LIMIT = 16 * BODY_LIMIT
+DROP_TIME = 5.0
+"""Bytes and seconds of a body over the limit that are read and dropped before it is refused."""
+JSON = "application/json"
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+OPERATIONS = (OperationType.QUERY, OperationType.MUTATION)
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+
+class ClientGone(Exception):
+    """The client went away before its request was complete."""
+
+
+@dataclass
+class Refusal(Exception):
+    """A request that is answered without running anything."""
+
+    status: int
+    error: dict[str, Any]
+    headers: RawHeaders = ()
+
+
+async def serve_http(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request."""
+    headers = Headers(scope=scope)
+    media_type = negotiate(headers.get("accept", ""))
+    try:
+        status, body, extra = await _answer(endpoint, scope["method"], headers, media_type, receive)
+    except ClientGone:
+        return
+    except Refusal as refusal:
+        status, body, extra = refusal.status, encode_json({"errors": [refusal.error]}), refusal.headers
+    except Exception as defect:
+        status, body, extra = 500, encode_json({"errors": [masked(defect)]}), ()
+    await _respond(send, status, body, media_type or JSON, extra)
+
+
+def negotiate(accept: str) -> str | None:
+    """The media type of the answer: what the Accept header prefers, JSON where it does not say; None for neither."""
+    weights = {JSON: 0.0, GRAPHQL_RESPONSE: 0.0}
+    wildcard = 0.0 if accept.strip() else 1.0
+    for item in accept.split(","):
+        media_range, *parameters = (part.strip().lower() for part in item.split(";"))
+        if media_range in weights:
+            weights[media_range] = _weight(parameters)
+        elif media_range in ("*/*", "application/*"):
+            wildcard = max(wildcard, _weight(parameters))
+    if weights[GRAPHQL_RESPONSE] and weights[GRAPHQL_RESPONSE] >= max(weights[JSON], wildcard):
+        return GRAPHQL_RESPONSE
+    return JSON if weights[JSON] or wildcard else None
+
+
+def _weight(parameters: list[str]) -> float:
+    """The `q` of a media range, 1 where there is none or it makes no sense."""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 1.0
+    return 1.0
+
+
+async def _answer(
+    endpoint: Endpoint, method: str, headers: Headers, media_type: str | None, receive: Receive
+) -> tuple[int, bytes, RawHeaders]:
+    if method != "POST":
+        raise Refusal(405, plain_error("Send a POST request with a JSON body."), ((b"allow", b"POST"),))
+    if media_type is None:
+        raise Refusal(406, plain_error(f"Answers are {GRAPHQL_RESPONSE} or {JSON}: accept one of them."))
+    principal = await _authenticate(endpoint, headers)
+    _check_content(headers)
+    request = _parse(await _body(headers, receive))
+    result = await _execute(endpoint, request, principal)
+    return _status(result, media_type), encode_json(result_body(result, endpoint.describe)), ()
+
+
+async def _authenticate(endpoint: Endpoint, headers: Headers) -> Principal:
+    given = headers.getlist("authorization")
+    token = bearer_token(given[0]) if len(given) == 1 else None
+    if token is None:
+        raise _unauthenticated("A token is needed: send the header `Authorization: Bearer <token>`.")
+    try:
+        return await endpoint.authenticate(token)
+    except Unauthenticated as error:
+        raise _unauthenticated(error.message) from None
+    except Unavailable as error:
+        raise Refusal(503, plain_error(error.message, error.code.name), ((b"retry-after", b"1"),)) from None
+
+
+def _unauthenticated(message: str) -> Refusal:
+    error = plain_error(message, ErrorCode.UNAUTHENTICATED.name)
+    return Refusal(401, error, ((b"www-authenticate", b'Bearer realm="hub"'),))
+
+
+def _check_content(headers: Headers) -> None:
+    media_type, _, parameters = headers.get("content-type", "").partition(";")
+    charset = parameters.replace(" ", "").replace('"', "").lower()
+    if media_type.strip().lower() != JSON or charset not in ("", "charset=utf-8"):
+        raise Refusal(415, plain_error(f"The body must be JSON in UTF-8, sent as `content-type: {JSON}`."))
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal(415, plain_error("The body must not be compressed."))
+
+
+async def _body(headers: Headers, receive: Receive) -> bytes:
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > BODY_LIMIT:
+        raise await _too_large(headers, receive)
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        chunk, more = await _chunk(receive)
+        size += len(chunk)
+        if size > BODY_LIMIT:
+            raise await _too_large(headers, receive, more=more)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _chunk(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _too_large(headers: Headers, receive: Receive, *, more: bool = True) -> Refusal:
+    """The refusal, once the rest of the body is read and dropped, within limits.
+
+    A connection that is closed with unread bytes in it is reset, and the client would not see the answer.
+    """
+    dropped = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DROP_TIME):
+            while more and dropped < DROP_LIMIT and "expect" not in headers:
+                chunk, more = await _chunk(receive)
+                dropped += len(chunk)
+    error = plain_error(f"The body is larger than {BODY_LIMIT} bytes.")
+    return Refusal(413, error, headers=((b"connection", b"close"),))
+
+
+def _parse(body: bytes) -> GraphQLRequest:
+    try:
+        return parse_request(parse_json(body))
+    except Malformed as malformed:
+        raise Refusal(400, plain_error(str(malformed))) from None
+
+
+async def _execute(endpoint: Endpoint, request: GraphQLRequest, principal: Principal) -> ExecutionResult:
+    try:
+        return await endpoint.schema.execute(
+            request.query,
+            variable_values=request.variables,
+            context_value=endpoint.context_for(principal),
+            operation_name=request.operation_name,
+            allowed_operation_types=OPERATIONS,
+            operation_extensions=request.extensions,
+        )
+    except tuple(FAULTS) as fault:
+        raise Refusal(400, plain_error(fault_message(fault))) from None
+
+
+def _status(result: ExecutionResult, media_type: str) -> int:
+    errors = result.errors or []
+    if result.data is None and is_unavailable(errors):
+        return 503
+    if not failed_before_data(result):
+        return 200
+    if any(is_defect(error) for error in errors):
+        return 500
+    return 400 if media_type == GRAPHQL_RESPONSE else 200
+
+
+async def _respond(send: Send, status: int, body: bytes, media_type: str, extra: RawHeaders) -> None:
+    headers = [
+        (b"content-type", media_type.encode() + b"; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *extra,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

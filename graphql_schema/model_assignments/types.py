@@ -1,0 +1,66 @@
+"""Model assignments."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import strawberry
+
+from app.domain.model_assignments import ASSIGNMENT_MACHINE, AssignmentReason, AssignmentStatus, Provider
+from db.tables.model_assignments import model_assignments
+from graphql_schema import enums  # noqa: F401  (registers the enums)
+from graphql_schema.connections import AgentRef, DecisionRef, ExecutionRef, TaskRef
+from graphql_schema.node import Node
+from graphql_schema.planner.entities import Entity
+from graphql_schema.planner.fields import column, one, transitions
+from graphql_schema.scalars import BigInt
+
+ASSIGNMENT = model_assignments.c
+
+
+@strawberry.type(
+    description="Which AI model works, or worked, on a task, why, and what it cost. Made by `modelAssignmentRecord`; "
+    "work done without a model has none. Amounts are in US dollars."
+)
+class ModelAssignment(Node):
+    __entity__ = Entity(model_assignments, (ASSIGNMENT.assignment_id,))
+
+    assignment_id: strawberry.ID = column(ASSIGNMENT.assignment_id, description="The assignment's UUID.")
+    provider_name: Provider = column(ASSIGNMENT.provider_name, description="Who serves the model.")
+    model_name: str = column(ASSIGNMENT.model_name, description="The model, such as claude-sonnet-4.")
+    assignment_reason: AssignmentReason = column(ASSIGNMENT.assignment_reason, description="Why this model was chosen.")
+    task_complexity: int = column(
+        ASSIGNMENT.task_complexity, description="How hard the task was taken to be, from 1 to 10."
+    )
+    estimated_cost: Decimal | None = column(
+        ASSIGNMENT.estimated_cost, description="The cost expected, 0 or more; null when not estimated."
+    )
+    actual_cost: Decimal | None = column(
+        ASSIGNMENT.actual_cost,
+        description="The cost as it was, 0 or more (0 under a subscription); null before `modelAssignmentComplete`.",
+    )
+    performance_score: Decimal | None = column(
+        ASSIGNMENT.performance_score, description="How well the model did, from 0 to 10; null when not judged."
+    )
+    processing_time: BigInt | None = column(
+        ASSIGNMENT.processing_time, description="Milliseconds that the model took; null before it is done."
+    )
+    tokens_used: BigInt | None = column(
+        ASSIGNMENT.tokens_used, description="Tokens read and written together; null before it is done."
+    )
+    assignment_status: AssignmentStatus = column(
+        ASSIGNMENT.assignment_status, description="Where the assignment stands."
+    )
+    allowed_transitions: list[AssignmentStatus] = transitions(ASSIGNMENT_MACHINE, ASSIGNMENT.assignment_status)
+    completed_at: datetime | None = column(ASSIGNMENT.completed_at, description="When the model was done; null before.")
+    version: int = column(ASSIGNMENT.version, description="Rises by one with each change. For `expectedVersion`.")
+    created_at: datetime = column(ASSIGNMENT.created_at, description="When the assignment was recorded.")
+    updated_at: datetime = column(ASSIGNMENT.updated_at, description="When the assignment last changed.")
+
+    agent: AgentRef = one(ASSIGNMENT.agent_id, description="The agent that the model works for.")
+    task: TaskRef = one(ASSIGNMENT.task_id, description="The task that the model works on.")
+    execution: ExecutionRef | None = one(
+        ASSIGNMENT.execution_id, description="The workflow execution of the task; null when it has none."
+    )
+    decision: DecisionRef | None = one(
+        ASSIGNMENT.decision_id, description="The decision that chose the model; null when none did."
+    )

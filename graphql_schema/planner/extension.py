@@ -1,0 +1,127 @@
+"""Where the planner hangs in Strawberry: documents are parsed and validated once, queries answered by their plans."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+from graphql import DocumentNode, ExecutionResult, GraphQLError, OperationType, located_error
+from graphql.execution.values import VariableValues, get_variable_values
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.schema import validate_document
+from strawberry.types import ExecutionResult as PlannedResult
+
+from app.domain.errors import HubError
+from graphql_schema.errors import typed_error
+from graphql_schema.limits import MAX_TOKENS, VALIDATION_RULES, over_the_limits
+from graphql_schema.planner.lru import Lru
+from graphql_schema.planner.plan import Failure, Plan, ReadContext
+from graphql_schema.planner.planner import Operation, QueryPlanner, operations_of
+
+DOCUMENTS_KEPT = 512
+LONGEST_KEPT = 32_768
+"""Characters: longer documents are parsed anew each time, so that they cannot fill the memory."""
+COERCION_ERRORS_MAX = 50
+"""As many as graphql-core tells."""
+WHICH_OPERATION = "Must provide operation name if query contains multiple operations."
+
+
+@dataclass
+class Document:
+    """A parsed document, what validation said of it, and its operations with their plans."""
+
+    node: DocumentNode
+    operations: dict[str | None, Operation]
+    errors: tuple[GraphQLError, ...] | None = None
+
+
+Documents = Lru[str, Document]
+
+
+class PlannedReads(SchemaExtension):
+    """Runs each query operation as one statement; mutations, subscriptions and introspection go to graphql-core."""
+
+    document: Document | None = None
+
+    def on_parse(self) -> Iterator[None]:
+        """Take the document from the cache, or keep it there when it was parsed."""
+        context = self.execution_context
+        documents, text = _documents(context.schema), context.query or ""
+        self.document = documents.get(text)
+        if self.document is not None:
+            context.graphql_document = self.document.node
+            yield
+            return
+        context.parse_options["max_tokens"] = MAX_TOKENS
+        yield
+        if context.graphql_document is not None:
+            node = context.graphql_document
+            self.document = Document(node, operations_of(node))
+            if len(text) <= LONGEST_KEPT:
+                documents.put(text, self.document)
+
+    def on_validate(self) -> Iterator[None]:
+        """Validate a document once; the limits come first, so that what breaks them costs no validation."""
+        context, document = self.execution_context, self.document
+        if document is not None:
+            if document.errors is None:
+                schema = context.schema._schema
+                refused = over_the_limits(document.node) or validate_document(schema, document.node, VALIDATION_RULES)
+                document.errors = tuple(refused)
+            context.pre_execution_errors = list(document.errors) or self._ambiguity(document)
+        yield
+
+    async def on_execute(self) -> AsyncIterator[None]:
+        """Answer a query by its plan."""
+        context, document = self.execution_context, self.document
+        operation = document.operations.get(context.operation_name) if document is not None else None
+        if operation is not None and operation.node.operation is OperationType.QUERY:
+            context.result = cast("Any", await self._answer(operation))
+        yield
+
+    def _ambiguity(self, document: Document) -> list[GraphQLError]:
+        """Strawberry would run the first of several operations when none is named."""
+        named = self.execution_context._provided_operation_name is not None
+        return [] if named or len(document.operations) == 1 else [GraphQLError(WHICH_OPERATION)]
+
+    async def _answer(self, operation: Operation) -> ExecutionResult | PlannedResult | None:
+        schema = self.execution_context.schema
+        planner: QueryPlanner = cast("Any", schema).planner
+        context: ReadContext = self.execution_context.context
+        values = get_variable_values(
+            schema._schema,
+            operation.node.variable_definitions or (),
+            self.execution_context.variables or {},
+            max_errors=COERCION_ERRORS_MAX,
+        )
+        if not isinstance(values, VariableValues):
+            return ExecutionResult(None, errors=values)
+        try:
+            planned = planner.plan_operation(operation, values.coerced, context.principal)
+        except GraphQLError as error:
+            return ExecutionResult(None, errors=[error])
+        if not isinstance(planned, Plan):
+            planner.fallbacks += 1
+            return None
+        if planned.is_void:
+            return ExecutionResult(None, errors=_errors(planned))
+        data = orjson.Fragment(await planned.text(context, values.coerced) or "null")
+        if planned.failures:
+            return ExecutionResult(cast("Any", data), errors=_errors(planned))
+        return PlannedResult(cast("Any", data), errors=None)
+
+
+def _documents(schema: Any) -> Documents:
+    documents: Documents = schema.documents
+    return documents
+
+
+def _errors(plan: Plan) -> list[GraphQLError]:
+    return [_located(failure) for failure in plan.failures]
+
+
+def _located(failure: Failure) -> GraphQLError:
+    error = failure.error
+    if isinstance(error, HubError):
+        return typed_error(error, failure.nodes, [failure.key])
+    return located_error(error, list(failure.nodes), [failure.key])

@@ -1,0 +1,279 @@
+"""What a field can be: a column, an expression, a relation, a sealed column, a fact about who asks, or a root field."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from graphql import get_named_type
+from sqlalchemy import JSON, Column, ColumnElement, Text, cast, func
+
+from app.domain.errors import InvalidInput
+from app.domain.principals import Principal
+from app.security.policy import Permission
+from graphql_schema.planner.builder import Builder, as_object, dotted, object_type
+from graphql_schema.planner.decisions import Answer
+from graphql_schema.planner.entities import Entity, Link, Order, Row, entity_of_type, link_by
+from graphql_schema.planner.fills import Fill, Path, SealedAs
+from graphql_schema.planner.keys import Malformed, NodeIds, parser_of, split_node_id
+from graphql_schema.planner.pages import connection
+from graphql_schema.planner.selection import Selected, Source
+from graphql_schema.planner.sql import Expression, json_null, object_json, render, text_constant
+
+Relation = Column[Any] | Link
+Computation = Callable[[Row], ColumnElement[Any]]
+Condition = Callable[[Row], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """A column of the entity's table or of one of its sides."""
+
+    column: Column[Any]
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        return render(of(row)[self.column], get_named_type(selected.field.type))
+
+
+@dataclass(frozen=True)
+class ComputedPlan:
+    """An expression over the row's columns."""
+
+    compute: Computation
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        return render(self.compute(of(row)), get_named_type(selected.field.type))
+
+
+@dataclass(frozen=True)
+class IdPlan:
+    """The global id of a node."""
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        return NodeIds(selected.parent.name, of(row).entity).expression(of(row))
+
+
+@dataclass(frozen=True)
+class OnePlan:
+    """At most one related row."""
+
+    relation: Relation
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        type_ = object_type(selected)
+        child = build.row(type_)
+        pairs = build.object(type_, child, selected.nodes, path)
+        condition = link(self.relation, of(row), child)
+        return object_json(pairs, child.source(condition), child.own)
+
+
+@dataclass(frozen=True)
+class ManyPlan:
+    """Related rows as a connection; `where` narrows them."""
+
+    relation: Relation
+    order: Order | None = None
+    where: Condition | None = None
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        def conditions(child: Row) -> Sequence[ColumnElement[bool]]:
+            linked = link(self.relation, of(row), child)
+            return [linked] if self.where is None else [linked, self.where(child)]
+
+        return connection(build, selected, path, conditions, self.order or _order_of_nodes(selected))
+
+
+@dataclass(frozen=True)
+class SealedPlan:
+    """A sealed column, opened after the statement for those who may read it; null for all others.
+
+    `name` is the name under which it was sealed.
+    """
+
+    column: Column[Any]
+    key: Column[Any]
+    name: str
+    sealed_as: SealedAs
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        if Permission.READ_SEALED not in build.rights:
+            return json_null()
+        build.fills.append(Fill(path, of(row).entity.table.name, self.name, self.sealed_as))
+        identity = cast(of(row)[of(row).entity.key[0]], Text)
+        return func.json_build_array(identity, _hex(of(row)[self.key]), _hex(of(row)[self.column]), type_=JSON())
+
+
+@dataclass(frozen=True)
+class PrincipalPlan:
+    """A fact about who asks, bound as text."""
+
+    read: Callable[[Principal], str | None]
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        return build.bind_extract(lambda _, principal: self.read(principal), Text())
+
+
+@dataclass(frozen=True)
+class ObjectPlan:
+    """An object that is no row; its fields know where they come from."""
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        return object_json(build.object(object_type(selected), row, selected.nodes, path))
+
+
+@dataclass(frozen=True)
+class FindPlan:
+    """Root: the row that an argument names, or null."""
+
+    argument: str
+    column: Column[Any]
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        source = selected.argument(self.argument)
+        require(build, source, _Parses(self.column), selected, path, self.argument, self._wanted)
+        type_ = object_type(selected)
+        child = build.row(type_)
+        pairs = build.object(type_, child, selected.nodes, path)
+        wanted = build.bind(source, parser_of(self.column), self.column.type)
+        return object_json(pairs, child.source(child[self.column] == wanted), child.own)
+
+    @property
+    def _wanted(self) -> str:
+        if isinstance(self.column.type, Text):
+            return f"{self.argument} must be a text without NUL characters, of at most 2,000 characters."
+        return f"{self.argument} must be a UUID."
+
+
+@dataclass(frozen=True)
+class BrowsePlan:
+    """Root: all rows of an entity as a connection; `where` narrows them."""
+
+    order: Order | None = None
+    where: Condition | None = None
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        def conditions(child: Row) -> Sequence[ColumnElement[bool]]:
+            return [] if self.where is None else [self.where(child)]
+
+        return connection(build, selected, path, conditions, self.order or _order_of_nodes(selected))
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """Root: the node of a global id, of whatever type the id names; null when there is no such row."""
+
+    argument: str = "id"
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        source = selected.argument(self.argument)
+        judge = _NodeType(build.entities)
+        name = require(
+            build, source, judge, selected, path, self.argument, "id must be the `id` of a node of this hub."
+        )
+        type_ = as_object(build.selection.schema.get_type(str(name)))
+        build.node_type = type_.name
+        child = build.row(type_)
+        pairs = build.object(type_, child, selected.nodes, path)
+        ids = NodeIds(type_.name, child.entity)
+        found = [
+            child[column] == build.bind(source, _KeyPart(ids, index), column.type)
+            for index, column in enumerate(child.entity.key)
+        ]
+        return object_json(pairs, child.source(*found), child.own)
+
+
+class Fault(StrEnum):
+    """What a required argument can be instead of usable."""
+
+    NULL = "null"
+    MALFORMED = "malformed"
+
+
+def require(
+    build: Builder,
+    source: Source,
+    judge: Callable[[Any], Answer],
+    selected: Selected,
+    path: Path,
+    argument: str,
+    wanted: str,
+) -> Answer:
+    """What kind of value a required argument has. Raises `InvalidInput`, or graphql-core's error for null."""
+    answer = build.selection.decide(source, judge)
+    if answer is Fault.NULL:
+        build.selection.refuse_null(selected)
+    if answer in (Fault.NULL, Fault.MALFORMED):
+        raise InvalidInput(wanted, ".".join((*dotted(path), argument)))
+    return answer
+
+
+def of(row: Row | None) -> Row:
+    """The row, which a field of an entity always has."""
+    if row is None:
+        raise LookupError("a field of an entity was planned without a row")
+    return row
+
+
+def link(relation: Relation, parent: Row, child: Row) -> ColumnElement[bool]:
+    """The condition of a relation."""
+    tie = link_by(relation, parent.entity, child.entity) if isinstance(relation, Column) else relation
+    return tie(parent, child)
+
+
+@dataclass(frozen=True)
+class _Parses:
+    column: Column[Any]
+
+    def __call__(self, value: Any) -> Answer:
+        if value is None:
+            return Fault.NULL
+        try:
+            parser_of(self.column)(value)
+        except Malformed:
+            return Fault.MALFORMED
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Parses) and other.column is self.column
+
+    def __hash__(self) -> int:
+        return hash(self.column)
+
+
+@dataclass(frozen=True, eq=False)
+class _NodeType:
+    entities: Mapping[str, Entity]
+
+    def __call__(self, value: Any) -> Answer:
+        if value is None:
+            return Fault.NULL
+        try:
+            name, _ = split_node_id(value)
+            entity = self.entities.get(name)
+            if entity is None:
+                return Fault.MALFORMED
+            NodeIds(name, entity).parse(value)
+        except Malformed:
+            return Fault.MALFORMED
+        return name
+
+
+@dataclass(frozen=True)
+class _KeyPart:
+    ids: NodeIds
+    index: int
+
+    def __call__(self, value: Any) -> Any:
+        return self.ids.parse(value)[self.index]
+
+
+def _hex(value: Expression) -> Expression:
+    return func.encode(value, text_constant("hex"), type_=Text())
+
+
+def _order_of_nodes(selected: Selected) -> Order:
+    node = as_object(get_named_type(object_type(selected).fields["nodes"].type))
+    entity = entity_of_type(node)
+    if entity is None:
+        raise LookupError(f"{node.name} declares no entity")
+    return entity.default_order

@@ -1,0 +1,100 @@
+"""Quality gates and their reviews."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import strawberry
+
+from app.domain.quality_gates import GATE_MACHINE, ApprovalStatus, GateType, ReviewVerdict
+from db.tables.quality_gates import gate_reviewers, quality_gates
+from db.tables.tasks import tasks
+from graphql_schema import enums  # noqa: F401  (registers the enums)
+from graphql_schema.connections import AgentRef, DecisionRef, ExecutionRef, GateRef, Reviews, Tasks
+from graphql_schema.node import Node
+from graphql_schema.planner.entities import Entity, rising
+from graphql_schema.planner.fields import column, many, one, transitions
+from graphql_schema.scalars import JSON
+
+REVIEW = gate_reviewers.c
+GATE = quality_gates.c
+TASK = tasks.c
+
+
+@strawberry.type(
+    description="A checkpoint of a workflow: the work is held until the verdict (`qualityGateApprove`, "
+    "`qualityGateReject`, `qualityGateRequestRevision`)."
+)
+class QualityGateExecution(Node):
+    __entity__ = Entity(quality_gates, (GATE.gate_id,))
+
+    gate_id: strawberry.ID = column(GATE.gate_id, description="The gate's UUID.")
+    gate_name: str = column(GATE.gate_name, description="The gate's name for people.")
+    gate_type: GateType = column(GATE.gate_type, description="What the gate validates.")
+    phase: str | None = column(
+        GATE.phase, description="The phase of the workflow that it is; null when a decision asked for it."
+    )
+    validation_criteria: JSON = column(
+        GATE.validation_criteria, description="What must hold for the gate to pass, an object."
+    )
+    automated_checks: JSON = column(
+        GATE.automated_checks,
+        description="Checks on measured values, a list of {name, measure, measured, at_most, at_least, passed}.",
+    )
+    approval_status: ApprovalStatus = column(GATE.approval_status, description="Where the gate stands.")
+    allowed_transitions: list[ApprovalStatus] = transitions(GATE_MACHINE, GATE.approval_status)
+    revision: int = column(
+        GATE.revision, description="How often the work was sent back: 0 at first, +1 each time it comes again."
+    )
+    pm_decision: str | None = column(GATE.pm_decision, description="The reasons of the verdict; null before it.")
+    quality_score: Decimal | None = column(
+        GATE.quality_score, description="How good the work was found, from 0 to 10; null when not judged."
+    )
+    improvement_suggestions: str = column(
+        GATE.improvement_suggestions, description="What should be done better; may be empty."
+    )
+    escalation_required: bool = column(GATE.escalation_required, description="Whether a human must look at it.")
+    escalation_reason: str | None = column(
+        GATE.escalation_reason, description="Why a human must look at it; null when none must."
+    )
+    reviewed_at: datetime | None = column(GATE.reviewed_at, description="When the reviews were complete; null before.")
+    approved_at: datetime | None = column(GATE.approved_at, description="When it was approved; null unless it was.")
+    version: int = column(GATE.version, description="Rises by one with each change. For `expectedVersion`.")
+    created_at: datetime = column(GATE.created_at, description="When the gate was made.")
+    updated_at: datetime = column(GATE.updated_at, description="When the gate last changed.")
+
+    execution: ExecutionRef = one(GATE.workflow_execution_id, description="The workflow execution whose work is held.")
+    decision: DecisionRef | None = one(
+        GATE.decision_id, description="The decision that is the latest verdict on the gate; null before it."
+    )
+    requested_by_decision: DecisionRef | None = one(
+        GATE.requested_by_decision_id,
+        description="The decision that asked for the gate; null when the workflow's template did.",
+    )
+    reviewers: Reviews = many(
+        REVIEW.gate_id,
+        order=rising(REVIEW.review_id),
+        description="Who is to review the work, and what they said, of every revision; in the order of asking.",
+    )
+    tasks: Tasks = many(TASK.gate_id, description="The review and decision tasks that the gate made, newest first.")
+
+
+@strawberry.type(description="One reviewer's part in a quality gate: asked, and then perhaps answered.")
+class GateReview(Node):
+    __entity__ = Entity(gate_reviewers, (REVIEW.review_id,))
+
+    review_id: strawberry.ID = column(REVIEW.review_id, description="The review's UUID.")
+    reviewer: str = column(REVIEW.reviewer, description="Who is asked: an agent's id, or the name of a person's token.")
+    revision: int = column(
+        REVIEW.revision, description="Which revision of the work is reviewed, as `revision` of the gate."
+    )
+    verdict: ReviewVerdict | None = column(
+        REVIEW.verdict, description="What the reviewer recommends; null before the answer."
+    )
+    score: Decimal | None = column(
+        REVIEW.score, description="How good the reviewer finds the work, from 0 to 10; null when not said."
+    )
+    feedback: str = column(REVIEW.feedback, description="What the reviewer says; may be empty.")
+    assigned_at: datetime = column(REVIEW.assigned_at, description="When the reviewer was asked.")
+    reviewed_at: datetime | None = column(REVIEW.reviewed_at, description="When the reviewer answered; null before.")
+    agent: AgentRef | None = one(REVIEW.agent_id, description="The reviewing agent; null when a person is asked.")
+    gate: GateRef = one(REVIEW.gate_id, description="The gate under review.")

@@ -1,0 +1,46 @@
+"""The schema: what can be asked, changed and followed, and how reads are planned."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from graphql_schema.errors import add_codes
+from graphql_schema.mutation import Mutation
+from graphql_schema.planner.extension import DOCUMENTS_KEPT, Document, PlannedReads
+from graphql_schema.planner.lru import Lru
+from graphql_schema.planner.planner import QueryPlanner
+from graphql_schema.query import Query
+from graphql_schema.scalars import SCALARS
+from graphql_schema.subscription import Subscription
+
+
+class HubSchema(strawberry.Schema):
+    """Strawberry's schema with the planner, and with the documents and plans that it keeps."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.planner = QueryPlanner(self._schema)
+        self.documents: Lru[str, Document] = Lru(DOCUMENTS_KEPT)
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Give expected failures their codes. Defects are logged where they are masked: at the transports."""
+        add_codes(errors)
+
+
+def build_schema(extensions: Sequence[type[SchemaExtension]] = (PlannedReads,)) -> HubSchema:
+    """The hub's schema. Batches of operations are off, introspection is on.
+
+    Without extensions every operation goes through graphql-core, which answers the same in more statements.
+    """
+    return HubSchema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        extensions=extensions,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )

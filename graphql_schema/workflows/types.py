@@ -1,0 +1,191 @@
+"""Workflow templates, executions, their steps and errors."""
+
+from datetime import datetime
+
+import strawberry
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.domain.quality_gates import FINAL_VERDICTS, ApprovalStatus
+from app.domain.workflows import EXECUTION_MACHINE, ErrorSeverity, ExecutionStatus, StepStatus, TriggerType
+from db.tables.agents import agents
+from db.tables.decisions import decisions
+from db.tables.metrics import resource_metrics
+from db.tables.model_assignments import model_assignments
+from db.tables.quality_gates import quality_gates
+from db.tables.tasks import tasks
+from db.tables.workflows import workflow_errors, workflow_executions, workflow_steps, workflow_templates
+from graphql_schema import enums  # noqa: F401  (registers the enums)
+from graphql_schema.connections import (
+    Agents,
+    Assignments,
+    DecisionRef,
+    Decisions,
+    ErrorLog,
+    ExecutionRef,
+    Gates,
+    Measurements,
+    Steps,
+    Tasks,
+)
+from graphql_schema.node import Node
+from graphql_schema.planner.entities import Entity, Row, falling, rising
+from graphql_schema.planner.fields import column, computed, many, one, one_of, transitions
+from graphql_schema.scalars import JSON, BigInt
+from graphql_schema.workflows.figures import DESCRIPTION, duration, figures
+
+AGENT = agents.c
+DECISION = decisions.c
+METRIC = resource_metrics.c
+ASSIGNMENT = model_assignments.c
+GATE = quality_gates.c
+TASK = tasks.c
+EXECUTION = workflow_executions.c
+TEMPLATE = workflow_templates.c
+STEP = workflow_steps.c
+ERROR = workflow_errors.c
+
+UNDECIDED = [status for status in ApprovalStatus if status not in FINAL_VERDICTS]
+
+
+def _its_template(execution: Row, template: Row) -> ColumnElement[bool]:
+    return and_(
+        template[TEMPLATE.template_name] == execution[EXECUTION.workflow_name],
+        template[TEMPLATE.template_version] == execution[EXECUTION.template_version],
+    )
+
+
+def _works_on(execution: Row, agent: Row) -> ColumnElement[bool]:
+    held = tasks.alias()
+    theirs = select(held.c.assigned_agent_id).where(held.c.execution_id == execution[EXECUTION.execution_id])
+    return agent[AGENT.agent_id].in_(theirs.correlate_except(held))
+
+
+def is_newest_version(template: Row) -> ColumnElement[bool]:
+    """The condition that no later version of the template exists."""
+    other = workflow_templates.alias()
+    newest = select(func.max(other.c.template_version)).where(other.c.template_name == template[TEMPLATE.template_name])
+    return template[TEMPLATE.template_version] == newest.correlate_except(other).scalar_subquery()
+
+
+@strawberry.type(
+    description="What a workflow does: its phases, in order. Changing a template makes a new version; running "
+    "executions keep theirs."
+)
+class WorkflowTemplate(Node):
+    __entity__ = Entity(workflow_templates, (TEMPLATE.template_name, TEMPLATE.template_version))
+
+    template_name: str = column(TEMPLATE.template_name, description="The name by which `workflowStart` starts it.")
+    template_version: int = column(
+        TEMPLATE.template_version, description="Rises by one with each change of the template, from 1."
+    )
+    description: str = column(TEMPLATE.description, description="What the workflow is for.")
+    phases: JSON = computed(
+        lambda template: func.coalesce(template[TEMPLATE.spec]["phases"], func.jsonb_build_array(), type_=JSONB()),
+        description="The phases in the order in which they run, a list of objects, each with name and kind (decision, "
+        "task, parallel or gate) and what belongs to the kind.",
+    )
+    created_at: datetime = column(TEMPLATE.created_at, description="When this version was made.")
+
+
+@strawberry.type(
+    description="One run of a workflow: it goes through the phases of its template, waiting for tasks, decisions and "
+    "gates. Started by `workflowStart`."
+)
+class WorkflowExecution(Node):
+    __entity__ = Entity(workflow_executions, (EXECUTION.execution_id,))
+
+    execution_id: strawberry.ID = column(EXECUTION.execution_id, description="The execution's UUID.")
+    workflow_name: str = column(EXECUTION.workflow_name, description="The name of the template that it runs.")
+    template_version: int = column(EXECUTION.template_version, description="The version of the template that it runs.")
+    execution_status: ExecutionStatus = column(EXECUTION.execution_status, description="Where the execution stands.")
+    allowed_transitions: list[ExecutionStatus] = transitions(EXECUTION_MACHINE, EXECUTION.execution_status)
+    trigger_type: TriggerType = column(EXECUTION.trigger_type, description="What started it.")
+    triggered_by: str = column(
+        EXECUTION.triggered_by, description="Who started it: the name of a token, or of a part of the hub."
+    )
+    input_context: JSON = column(
+        EXECUTION.input_context, description="What it was started with, an object; its tasks are given it."
+    )
+    current_phase: str | None = column(
+        EXECUTION.current_phase, description="The phase that it is in, or ended in; null before the first."
+    )
+    started_at: datetime | None = column(EXECUTION.started_at, description="When a worker began it; null before.")
+    completed_at: datetime | None = column(
+        EXECUTION.completed_at, description="When it ended, however it ended; null before."
+    )
+    last_activity: datetime = column(EXECUTION.last_activity, description="When something last happened in it.")
+    duration_ms: BigInt | None = computed(
+        duration, description="Milliseconds since it began, until its end if it ended; null before it began."
+    )
+    performance_metrics: JSON = computed(figures, description=DESCRIPTION)
+    version: int = column(EXECUTION.version, description="Rises by one with each change. For `expectedVersion`.")
+    created_at: datetime = column(EXECUTION.created_at, description="When it was asked for.")
+    updated_at: datetime = column(EXECUTION.updated_at, description="When it last changed.")
+
+    template: WorkflowTemplate = one(_its_template, description="The template, in the version that it runs.")
+    decision: DecisionRef | None = one(
+        EXECUTION.decision_id, description="The decision that caused it; null when none did."
+    )
+    decisions: Decisions = many(DECISION.execution_id, description="The decisions that it called for, newest first.")
+    execution_path: Steps = many(
+        STEP.execution_id,
+        order=rising(STEP.step_number),
+        description="The passes through phases in the order in which they began.",
+    )
+    error_log: ErrorLog = many(ERROR.execution_id, description="What went wrong, newest first.")
+    tasks: Tasks = many(TASK.execution_id, description="All tasks of the execution, newest first.")
+    task_assignments: Tasks = many(
+        TASK.execution_id,
+        where=lambda task: task[TASK.assigned_agent_id].is_not(None),
+        description="The tasks that an agent has or had to the end, newest first.",
+    )
+    quality_gates: Gates = many(
+        GATE.workflow_execution_id, description="All quality gates of the execution, newest first."
+    )
+    pending_approvals: Gates = many(
+        GATE.workflow_execution_id,
+        where=lambda gate: one_of(gate[GATE.approval_status], UNDECIDED),
+        description="The quality gates without a final verdict: PENDING, IN_REVIEW or REQUIRES_REVISION; newest first.",
+    )
+    model_assignments: Assignments = many(
+        ASSIGNMENT.execution_id, description="Which AI models worked for it, newest first."
+    )
+    agents: Agents = many(_works_on, description="The agents that have or had tasks of it, each once, by name.")
+    metrics: Measurements = many(
+        METRIC.execution_id,
+        order=falling(METRIC.measurement_time, METRIC.metric_id),
+        description="Measurements of resources made for it, latest first.",
+    )
+
+
+@strawberry.type(description="One pass of an execution through a phase.")
+class WorkflowStep(Node):
+    __entity__ = Entity(workflow_steps, (STEP.step_id,))
+
+    step_id: strawberry.ID = column(STEP.step_id, description="The step's UUID.")
+    step_number: int = column(STEP.step_number, description="1, 2, 3 … within the execution, in the order of time.")
+    phase: str = column(STEP.phase, description="The name of the phase.")
+    attempt: int = column(
+        STEP.attempt, description="Which pass through this phase it is, from 1; work that comes back adds one."
+    )
+    step_status: StepStatus = column(STEP.step_status, description="Where the step stands.")
+    outcome: JSON | None = column(
+        STEP.outcome, description="What came of it, references and small figures; null before its end."
+    )
+    started_at: datetime = column(STEP.started_at, description="When it began.")
+    completed_at: datetime | None = column(STEP.completed_at, description="When it ended; null before.")
+    execution: ExecutionRef = one(STEP.execution_id, description="The execution that it is a step of.")
+
+
+@strawberry.type(description="Something that went wrong in an execution.")
+class WorkflowError(Node):
+    __entity__ = Entity(workflow_errors, (ERROR.error_id,))
+
+    error_id: strawberry.ID = column(ERROR.error_id, description="The error's UUID.")
+    phase: str | None = column(ERROR.phase, description="The phase in which it happened; null when in none.")
+    severity: ErrorSeverity = column(ERROR.severity, description="How grave it is.")
+    message: str = column(ERROR.message, description="What happened and what to do about it.")
+    detail: JSON = column(ERROR.detail, description="Facts about it, an object.")
+    created_at: datetime = column(ERROR.created_at, description="When it happened.")
+    execution: ExecutionRef = one(ERROR.execution_id, description="The execution in which it happened.")
