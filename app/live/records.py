@@ -1,0 +1,82 @@
+"""Events as those who follow the log see them, and the choice of which of them to see."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from app.domain.events import Aggregate
+from app.live.cursor import DatabaseIdentity, encode_cursor
+from db.queries.events import Position
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """One event of the log. `aggregate` may be a word that this version of the hub does not know."""
+
+    database: DatabaseIdentity
+    position: Position
+    aggregate: str
+    entity_id: str
+    event_type: str
+    actor: str
+    from_status: str | None
+    to_status: str | None
+    version: int | None
+    detail: Mapping[str, Any]
+
+    @functools.cached_property
+    def cursor(self) -> str:
+        """Where to go on after this event."""
+        return encode_cursor(self.database, self.position)
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the event's transaction began."""
+        return self.position.created_at
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events to follow: of one aggregate, one entity of it, with these values in their detail; all by default."""
+
+    aggregate: Aggregate | None = None
+    entity_id: str | None = None
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.aggregate is None and (self.entity_id is not None or self.detail):
+            raise ValueError("an entity or a detail can only be followed within an aggregate")
+
+    @property
+    def detail_json(self) -> str:
+        """The wanted part of the detail as JSON text."""
+        return orjson.dumps(dict(self.detail)).decode()
+
+    def matches(self, event: EventRecord) -> bool:
+        """Whether the event is one of those; the same judgement as that of `read_after` in SQL."""
+        return (
+            (self.aggregate is None or event.aggregate == self.aggregate)
+            and (self.entity_id is None or event.entity_id == self.entity_id)
+            and all(event.detail.get(key) == value for key, value in self.detail.items())
+        )
+
+
+def event_record(database: DatabaseIdentity, row: asyncpg.Record) -> EventRecord:
+    """The event in a row of `read_after`."""
+    return EventRecord(
+        database=database,
+        position=Position(row["xid"], row["id"], row["created_at"]),
+        aggregate=row["aggregate"],
+        entity_id=row["entity_id"],
+        event_type=row["event_type"],
+        actor=row["actor"],
+        from_status=row["from_status"],
+        to_status=row["to_status"],
+        version=row["version"],
+        detail=orjson.loads(row["detail"]),
+    )
