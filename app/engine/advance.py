@@ -1,0 +1,91 @@
+"""One pass through a phase, as far as it can go now, in one transaction that may be repeated at any time.
+
+The step's row says whether the pass was begun and whether it is over, so a crash at any point, before or after any
+commit, repeats nothing.
+"""
+
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.events import Aggregate, Event
+from app.domain.templates import AnyPhase, DecisionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.domain.workflows import StepStatus
+from app.engine.failing import fail_execution
+from app.engine.leases import Execution
+from app.engine.phases import decision, gate, parallel, task
+from app.engine.phases.base import ACTOR, Done, Failed, Judgement, PhaseKind, Visit, Waiting, following
+from app.services.tasks import cancel_open_tasks
+from db.queries.changes import amend, append
+from db.queries.entities import EXECUTION
+from db.queries.steps import begin_step, end_step, find_step, latest_step, next_attempt
+
+KINDS: dict[type[AnyPhase], PhaseKind] = {
+    DecisionPhase: decision,
+    TaskPhase: task,
+    ParallelPhase: parallel,
+    GatePhase: gate,
+}
+
+
+async def advance(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> str | None:
+    """Begin the pass, or see how it stands. The next phase's name, empty at the end; None while others must act first.
+
+    The end is the last phase's, or a failed one's, with which the execution has failed. Raises `LostLease`.
+    """
+    step = await find_step(session, execution.execution_id, step_number)
+    if step is None:
+        return await _begin(session, execution, phase_name, step_number)
+    return await _go_on(session, execution, step)
+
+
+async def look(session: AsyncConnection, execution: Execution) -> bool:
+    """Whether the graph has something to do: False while the pass that is under way waits for others."""
+    step = await latest_step(session, execution.execution_id)
+    return step is None or await _go_on(session, execution, step) is not None
+
+
+async def _begin(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> str | None:
+    attempt = await next_attempt(session, execution.execution_id, phase_name)
+    visit = Visit(execution, execution.template.phase(phase_name), step_number, attempt)
+    kind = KINDS[type(visit.phase)]
+    await kind.prepare(session, visit)
+    await execution.hold(session)
+    await begin_step(session, execution.execution_id, step_number, phase_name, attempt)
+    values = {"current_phase": phase_name, "last_activity": func.clock_timestamp()}
+    await amend(session, EXECUTION, execution.execution_id, "step_started", ACTOR, values=values, detail=visit.detail)
+    judgement = await kind.enter(session, visit)
+    if isinstance(judgement, Failed):
+        await cancel_open_tasks(session, execution.execution_id, ACTOR, judgement.reason)
+    return await _record(session, visit, judgement)
+
+
+async def _go_on(session: AsyncConnection, execution: Execution, step: Row[Any]) -> str | None:
+    if step.step_status != StepStatus.RUNNING.value:
+        await execution.hold(session)
+        return str(step.outcome.get("next_phase", ""))
+    visit = Visit(execution, execution.template.phase(step.phase), step.step_number, step.attempt)
+    judgement = await KINDS[type(visit.phase)].judge(session, visit)
+    if isinstance(judgement, Failed):
+        await cancel_open_tasks(session, execution.execution_id, ACTOR, judgement.reason)
+    await execution.hold(session)
+    return await _record(session, visit, judgement)
+
+
+async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: Judgement) -> str | None:
+    execution_id = visit.execution.execution_id
+    match judgement:
+        case Waiting():
+            return None
+        case Failed(reason):
+            await fail_execution(session, execution_id, visit.detail, reason)
+            return ""
+        case Done(result, back_to):
+            next_phase = following(visit) if back_to is None else back_to
+            outcome = {**result, "next_phase": next_phase}
+            await end_step(session, execution_id, visit.step_number, StepStatus.COMPLETED, outcome)
+            detail = {**visit.detail, "outcome": outcome}
+            await append(session, str(execution_id), Event(Aggregate.WORKFLOW, "step_completed", ACTOR, detail=detail))
+            return next_phase

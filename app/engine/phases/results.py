@@ -1,0 +1,77 @@
+"""The results of phases, as later phases are given them and as checks measure them.
+
+task → the task's result; parallel → result by task; decision → the open parts of the decision; gate → its status with
+the measured checks. Always those of the latest completed pass.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.templates import DecisionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.engine.leases import Execution
+from db.queries.phase_results import decisions_by_id, latest_gates
+from db.queries.steps import completed_steps, task_results
+
+
+async def results_of(session: AsyncConnection, execution: Execution, names: Iterable[str]) -> dict[str, Any]:
+    """The results of the phases, by name, in the order of the template; a phase that was not completed has none."""
+    wanted = set(names)
+    if not wanted:
+        return {}
+    steps = await completed_steps(session, execution.execution_id, sorted(wanted))
+    found = {
+        **await _of_tasks(session, execution, steps),
+        **await _of_decisions(session, execution, steps),
+        **await _of_gates(session, execution, steps),
+    }
+    return {phase.name: found[phase.name] for phase in execution.template.phases if phase.name in found}
+
+
+async def _of_tasks(session: AsyncConnection, execution: Execution, steps: Sequence[Row[Any]]) -> Mapping[str, Any]:
+    passes = [(step.phase, step.attempt) for step in _of_kind(execution, steps, TaskPhase, ParallelPhase)]
+    if not passes:
+        return {}
+    by_phase: dict[str, dict[str, Any]] = {phase: {} for phase, _ in passes}
+    for task in await task_results(session, execution.execution_id, passes):
+        by_phase[task.phase][task.task_name] = task.result
+    singles = {name for name in by_phase if isinstance(execution.template.phase(name), TaskPhase)}
+    return {name: next(iter(tasks.values()), None) if name in singles else tasks for name, tasks in by_phase.items()}
+
+
+async def _of_decisions(session: AsyncConnection, execution: Execution, steps: Sequence[Row[Any]]) -> Mapping[str, Any]:
+    ids = {UUID(step.outcome["decision_id"]): step.phase for step in _of_kind(execution, steps, DecisionPhase)}
+    if not ids:
+        return {}
+    return {
+        ids[row.decision_id]: {
+            "decision_id": str(row.decision_id),
+            "decision_type": row.decision_type,
+            "outcome": row.outcome,
+            "confidence_score": row.confidence_score,
+            "agent_assignments": row.agent_assignments,
+        }
+        for row in await decisions_by_id(session, list(ids))
+    }
+
+
+async def _of_gates(session: AsyncConnection, execution: Execution, steps: Sequence[Row[Any]]) -> Mapping[str, Any]:
+    phases = [step.phase for step in _of_kind(execution, steps, GatePhase)]
+    if not phases:
+        return {}
+    return {
+        gate.phase: {
+            "gate_id": str(gate.gate_id),
+            "approval_status": gate.approval_status,
+            "checks": gate.automated_checks,
+            "quality_score": float(gate.quality_score) if gate.quality_score is not None else None,
+        }
+        for gate in await latest_gates(session, execution.execution_id, phases)
+    }
+
+
+def _of_kind(execution: Execution, steps: Sequence[Row[Any]], *kinds: type) -> list[Row[Any]]:
+    return [step for step in steps if isinstance(execution.template.phase(step.phase), kinds)]

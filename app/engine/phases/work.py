@@ -1,0 +1,138 @@
+"""Tasks of a phase: made in one statement, tried again after a failure, joined when all are completed."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.ids import new_id
+from app.domain.tasks import HELD, TaskKind, TaskStatus
+from app.domain.templates import Phase, TaskSpec
+from app.engine.phases.base import ACTOR, Failed, Judgement, Visit, Waiting
+from app.engine.phases.results import results_of
+from app.engine.phases.revisions import revision_of
+from app.services.workload import follow_load
+from db.queries.changes import transition
+from db.queries.entities import TASK
+from db.queries.phase_results import latest_decision_id
+from db.queries.steps import create_tasks
+
+
+async def ask(session: AsyncConnection, visit: Visit[Phase], rows: Sequence[dict[str, Any]]) -> None:
+    """Store the tasks of a pass; they belong to the latest decision of the execution."""
+    execution = visit.execution
+    decision_id = await latest_decision_id(session, execution.execution_id) or execution.decision_id
+    shared = {
+        "execution_id": execution.execution_id,
+        "decision_id": decision_id,
+        "phase": visit.phase.name,
+        "phase_attempt": visit.attempt,
+    }
+    await create_tasks(session, [{"task_id": new_id(), **shared, **row} for row in rows], ACTOR)
+
+
+async def work_rows(session: AsyncConnection, visit: Visit[Phase], tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
+    """Tasks of kind work, each with the results that it uses; in a repeated pass also with why it is repeated."""
+    used = {name for task in tasks for name in task.uses}
+    results = await results_of(session, visit.execution, used)
+    revision = await revision_of(session, visit)
+    return [
+        request(
+            TaskKind.WORK,
+            task.name,
+            task.title,
+            {
+                **task.input,
+                "context": visit.execution.context,
+                "results": {name: value for name, value in results.items() if name in task.uses},
+                **revision,
+            },
+            description=task.description,
+            role=task.role,
+            capabilities=task.capabilities,
+            complexity=task.complexity,
+            max_failures=task.max_failures,
+        )
+        for task in tasks
+    ]
+
+
+def request(
+    kind: TaskKind,
+    name: str,
+    title: str,
+    given: dict[str, Any],
+    *,
+    description: str = "",
+    role: str | None = None,
+    capabilities: Iterable[str] = (),
+    complexity: int = 5,
+    max_failures: int = 3,
+    gate_id: UUID | None = None,
+) -> dict[str, Any]:
+    """The columns of a new task; `given` is its input."""
+    return {
+        "task_kind": kind.value,
+        "task_name": name,
+        "title": title,
+        "description": description,
+        "required_role": role,
+        "required_capabilities": list(capabilities),
+        "complexity": complexity,
+        "max_failures": max_failures,
+        "gate_id": gate_id,
+        "input": given,
+    }
+
+
+async def join(session: AsyncConnection, rows: Sequence[Row[Any]]) -> Judgement | None:
+    """None when all tasks are completed; otherwise `Waiting`, after failed ones were put back, or `Failed`.
+
+    A task that failed `max_failures` times, or was cancelled, fails its phase.
+    """
+    for task in rows:
+        status = TaskStatus(task.status)
+        if status is TaskStatus.CANCELLED:
+            return Failed(f"The task {task.title!r} was cancelled.")
+        if status is TaskStatus.FAILED and task.failures >= task.max_failures:
+            times = "once" if task.failures == 1 else f"{task.failures} times"
+            return Failed(f"The task {task.title!r} failed {times}, the last time with: {task.error or 'no reason'}")
+    for task in rows:
+        if task.status == TaskStatus.FAILED.value:
+            await _try_again(session, task)
+    return None if all(task.status == TaskStatus.COMPLETED.value for task in rows) else Waiting()
+
+
+async def cancel(session: AsyncConnection, rows: Sequence[Row[Any]], reason: str) -> None:
+    """Cancel open tasks; their agents' status follows."""
+    for task in rows:
+        detail = {**_detail(task), "reason": reason}
+        await transition(session, TASK, task.task_id, TaskStatus.CANCELLED, "cancelled", ACTOR, detail=detail)
+    for agent_id in sorted({task.assigned_agent_id for task in rows if TaskStatus(task.status) in HELD}):
+        await follow_load(session, agent_id, ACTOR)
+
+
+async def _try_again(session: AsyncConnection, task: Row[Any]) -> None:
+    await transition(
+        session,
+        TASK,
+        task.task_id,
+        TaskStatus.PENDING,
+        "retried",
+        ACTOR,
+        expected_version=task.version,
+        values={"assigned_agent_id": None, "started_at": None, "completed_at": None, "result": None},
+        detail={**_detail(task), "failures": task.failures, "max_failures": task.max_failures, "reason": task.error},
+    )
+
+
+def _detail(task: Row[Any]) -> dict[str, Any]:
+    return {
+        "execution_id": str(task.execution_id),
+        "decision_id": str(task.decision_id) if task.decision_id is not None else None,
+        "agent_id": task.assigned_agent_id,
+        "phase": task.phase,
+        "task_name": task.task_name,
+    }

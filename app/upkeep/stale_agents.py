@@ -1,0 +1,65 @@
+"""Agents that fell silent: they go offline, and what they held goes back to the others."""
+
+import asyncio
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.agents import OFFLINE_AFTER, AgentStatus
+from app.domain.errors import HubError
+from app.domain.principals import SYSTEM
+from app.services.tasks import release_tasks_of
+from db.failures import DRIVER_ERRORS
+from db.queries.changes import transition
+from db.queries.entities import AGENT
+from db.queries.silence import has_reported_since, may_sweep, silent_agents
+from db.session import Database
+
+REASON = f"no report for {OFFLINE_AFTER.total_seconds():.0f} seconds"
+
+log = structlog.get_logger(__name__)
+
+
+class CameBack(Exception):
+    """The agent reported while it was being declared offline, so nothing is changed."""
+
+
+async def run_stale_agents(database: Database, interval: float) -> None:
+    """Take silent agents offline now and every `interval` seconds, until it is cancelled.
+
+    Any number of processes may run it: one at a time does the work. A failure is logged, and tried again.
+    """
+    while True:
+        try:
+            await sweep_stale_agents(database)
+        except (HubError, *DRIVER_ERRORS) as error:
+            log.warning("silent agents could not be looked for; trying again", error=repr(error), seconds=interval)
+        await asyncio.sleep(interval)
+
+
+async def sweep_stale_agents(database: Database) -> list[str]:
+    """Take every agent offline that has not reported for 90 seconds, and release its tasks; those agents.
+
+    Each agent is a transaction of its own, so that one that cannot be changed does not hold up the others.
+    """
+    async with database.snapshot() as session:
+        silent = await silent_agents(session, OFFLINE_AFTER)
+    return [agent_id for agent_id in silent if await _take_offline(database, agent_id)]
+
+
+async def _take_offline(database: Database, agent_id: str) -> bool:
+    async def change(session: AsyncConnection) -> bool:
+        if not await may_sweep(session):
+            return False
+        released = await release_tasks_of(session, agent_id, SYSTEM.name, REASON)
+        detail = {"reason": REASON, "released_tasks": released}
+        await transition(session, AGENT, agent_id, AgentStatus.OFFLINE, "status_changed", SYSTEM.name, detail=detail)
+        if await has_reported_since(session, agent_id, OFFLINE_AFTER):
+            raise CameBack(agent_id)
+        return True
+
+    try:
+        return await database.transact(change)
+    except (CameBack, HubError) as reason:
+        log.info("an agent was not taken offline after all", agent_id=agent_id, reason=repr(reason))
+        return False
