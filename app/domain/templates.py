@@ -187,9 +187,7 @@ class Fault:
         return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
-def parse_template(
-    data: object, source: str, line_of: Callable[[Where], int | None] | None = None
-) -> WorkflowTemplate:
+def parse_template(data: object, source: str, line_of: Callable[[Where], int | None] | None = None) -> WorkflowTemplate:
     """The template that `data` describes; `InvalidInput` lists every fault with its path in `source`.
 
     With `line_of`, which knows the line of a path in the source's text, each fault tells its line too.
@@ -205,8 +203,8 @@ def parse_tasks(data: object, source: str) -> tuple[TaskSpec, ...]:
     listed = data.get("tasks") if isinstance(data, Mapping) else data
     if not isinstance(listed, list) or not listed:
         raise InvalidInput(
-            f'{source} is no list of tasks: it must be a JSON list, or {{"tasks": […]}}, of at least one task with name '
-            "and title."
+            f'{source} is no list of tasks: it must be a JSON list, or {{"tasks": […]}}, of at least one task with a '
+            "name and a title."
         )
     try:
         tasks = _TASKS.validate_python(listed)
@@ -224,7 +222,9 @@ _TASKS = TypeAdapter(Annotated[tuple[TaskSpec, ...], Field(max_length=TASKS_MAX)
 def _refusal(intro: str, error: ValidationError, line_of: Callable[[Where], int | None] | None) -> InvalidInput:
     details = error.errors()
     # a list whose every item is at fault is also called too short, which helps nobody
-    inner = {detail["loc"][:-1] for detail in details} | {detail["loc"][:1] for detail in details if len(detail["loc"]) > 1}
+    inner = {detail["loc"][:-1] for detail in details} | {
+        detail["loc"][:1] for detail in details if len(detail["loc"]) > 1
+    }
     faults = [_to_fault(detail) for detail in details if detail["type"] != "too_short" or detail["loc"] not in inner]
     told = []
     for fault in faults[:FAULTS_SHOWN]:
@@ -258,7 +258,7 @@ def _without_kind(loc: Where) -> Where:
 
 def _fault(code: str, what: str, hint: str, path: Where = ()) -> PydanticCustomError:
     """A fault in the form in which pydantic collects it."""
-    return PydanticCustomError(code, "{what} ({hint})", {"what": what, "hint": hint, "path": path})  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{what} ({hint})", {"what": what, "hint": hint, "path": path})
 
 
 def _hint_for(key: str, known: Mapping[str, object]) -> str:
@@ -276,9 +276,7 @@ def _require_unique_names(tasks: Sequence[TaskSpec], path: Where = ()) -> None:
 
 def _references(phase: AnyPhase) -> list[tuple[Where, str]]:
     """Where the phase refers to earlier ones, and to what: a phase's name, or the path of a measure."""
-    found: list[tuple[Where, str]] = [
-        (("uses", index), name) for index, name in enumerate(getattr(phase, "uses", ()))
-    ]
+    found: list[tuple[Where, str]] = [(("uses", index), name) for index, name in enumerate(getattr(phase, "uses", ()))]
     match phase:
         case TaskPhase():
             found += [(("task", "uses", index), name) for index, name in enumerate(phase.task.uses)]

@@ -1,0 +1,206 @@
+"""The agent itself: registers, beats, listens, claims and works until it is told to stop."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from app.agent.hub import AgentHub, Task
+from app.agent.metrics import Meter
+from app.agent.process import Command
+from app.agent.reporting import Reporter
+from app.agent.work import Bench, Work
+from app.client.connection import HubClient
+from app.client.errors import ClientError, HubFault, HubRefused, HubUnreachable
+from app.domain.agents import AgentRole, AgentStatus
+from app.domain.model_assignments import Provider
+
+BEAT_SECONDS = 10.0
+POLL_SECONDS = 5.0
+STOP_SECONDS = 7.0
+"""How long tasks have to end after the word to stop; then their commands are killed."""
+
+OFFERS = ("created", "released", "retried")
+"""Events after which the task itself can be claimed. Completion of one may free others that depend on it."""
+ENDS = ("released", "retried", "cancelled", "failed", "completed")
+"""Events after which a task is in nobody's hands."""
+
+
+@dataclass(frozen=True)
+class AgentOptions:
+    """Who the agent is and what it runs. `seconds` is the time-out of one run of the command."""
+
+    agent_id: str
+    role: AgentRole
+    command: str
+    capabilities: tuple[str, ...] = ()
+    name: str | None = None
+    concurrency: int = 1
+    provider: Provider = Provider.CLAUDE_CODE
+    model: str | None = None
+    seconds: float = 3_600.0
+    folder: Path = Path()
+    beat_seconds: float = BEAT_SECONDS
+    poll_seconds: float = POLL_SECONDS
+
+
+class Runner:
+    """One agent's session with the hub."""
+
+    def __init__(self, options: AgentOptions, client: HubClient, log: FilteringBoundLogger) -> None:
+        self._options = options
+        self._hub = AgentHub(client, options.agent_id)
+        self._log = log
+        self._command = Command(options.command, options.folder, options.seconds)
+        self._reporter = Reporter(self._hub, Meter(options.folder), log)
+        self._stopping = asyncio.Event()
+        self._bench = Bench(
+            agent_id=options.agent_id,
+            hub=self._hub,
+            command=self._command,
+            reporter=self._reporter,
+            stopping=self._stopping,
+            log=log,
+            provider=options.provider,
+            model=options.model,
+        )
+        self._wake = asyncio.Event()
+        self._beat_now = asyncio.Event()
+        self._works: dict[str, Work] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._uncertain = False
+
+    def stop(self) -> None:
+        """Take no more tasks, give back those at hand, and end."""
+        self._stopping.set()
+
+    def kill(self) -> None:
+        """Kill the commands that run, at once."""
+        self._command.kill()
+
+    async def run(self) -> None:
+        """Serve until `stop` is called. Raises `HubUnreachable`, `HubUnauthorised` or `HubRefused` at the start."""
+        options = self._options
+        await self._hub.register(options.role, options.name, options.capabilities, options.concurrency)
+        self._log.info("agent registered", role=options.role.value, capabilities=options.capabilities)
+        try:
+            async with asyncio.TaskGroup() as group:
+                loops = [
+                    group.create_task(self._hub.listen(self._on_change, self._wake.set), name="listen"),
+                    group.create_task(self._beat(), name="beat"),
+                    group.create_task(self._claim(group), name="claim"),
+                ]
+                await self._stopping.wait()
+                for loop in loops:
+                    loop.cancel()
+                await self._finish()
+        finally:
+            await self._leave()
+
+    async def _finish(self) -> None:
+        """Wait for the tasks at hand, which heard the word to stop; cut off those that take too long."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=STOP_SECONDS)
+            for work in late:
+                work.cancel()
+
+    async def _leave(self) -> None:
+        with suppress(ClientError):
+            # the hub frees whatever it still counts as this agent's
+            await self._hub.set_status(AgentStatus.OFFLINE, "the agent stopped")
+        self._log.info("agent offline")
+
+    def _on_change(self, change: Mapping[str, Any]) -> None:
+        """A task changed somewhere: one at hand may be lost, a new one may be there to claim."""
+        task, event = change["task"], change["eventType"]
+        if task is None:
+            return
+        work = self._works.get(task["taskId"])
+        if work is not None and event in ENDS and (change["version"] or 0) > work.task.version:
+            work.suspect()
+        if event == "completed" or (event in OFFERS and self._fits(task)):
+            self._wake.set()
+
+    def _fits(self, task: Mapping[str, Any]) -> bool:
+        return task["requiredRole"] in (None, self._options.role.name) and set(task["requiredCapabilities"]) <= set(
+            self._options.capabilities
+        )
+
+    async def _beat(self) -> None:
+        """Report and measure at least every beat; see to it that hub and agent agree on what is at hand."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._options.beat_seconds):
+                    await self._beat_now.wait()
+            self._beat_now.clear()
+            presence = await self._reporter.beat()
+            if presence is None:
+                continue
+            for task_id, work in self._works.items():
+                if task_id not in presence.task_ids:
+                    work.suspect()
+            if presence.status is AgentStatus.OFFLINE:
+                await self._come_back()
+
+    async def _come_back(self) -> None:
+        """The hub gave the agent up, after a cut of the network for instance: be online again."""
+        with suppress(HubUnreachable, HubRefused, HubFault):
+            await self._hub.set_status(AgentStatus.IDLE, "the agent reports again")
+            self._log.info("agent online again")
+            self._wake.set()
+
+    async def _claim(self, works: asyncio.TaskGroup) -> None:
+        """Fill the free hands at each wake-up, and every few seconds behind it."""
+        while True:
+            while len(self._works) < self._options.concurrency and (task := await self._next()) is not None:
+                self._begin(works, task)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._options.poll_seconds):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    def _begin(self, works: asyncio.TaskGroup, task: Task) -> None:
+        work = Work(self._bench, task)
+        running = works.create_task(work.run(), name=f"task {task.task_id}")
+        self._works[task.task_id] = work
+        self._running.add(running)
+        running.add_done_callback(lambda _: self._ended(task, running))
+
+    def _ended(self, task: Task, running: asyncio.Task[None]) -> None:
+        self._works.pop(task.task_id, None)
+        self._running.discard(running)
+        self._wake.set()
+
+    async def _next(self) -> Task | None:
+        """Claim a task; None when there is none, or it is not known."""
+        try:
+            if self._uncertain:
+                await self._settle()
+            return await self._hub.claim()
+        except HubUnreachable as error:
+            # the claim may have reached the hub although its answer did not come back
+            self._uncertain = True
+            self._log.warning("cannot claim", reason=str(error))
+        except HubRefused as refusal:
+            self._uncertain = refusal.code == "AGENT_AT_CAPACITY"
+            if refusal.code == "AGENT_UNAVAILABLE":
+                self._beat_now.set()
+            self._log.warning("claim refused", code=refusal.code, reason=refusal.message)
+        except HubFault as fault:
+            self._log.error("cannot claim", reason=str(fault))
+        return None
+
+    async def _settle(self) -> None:
+        """Give back what the hub counts as this agent's and the agent does not know of."""
+        presence = await self._reporter.beat()
+        if presence is None:
+            raise HubUnreachable("the hub does not say what this agent holds")
+        for task_id in presence.task_ids - set(self._works):
+            self._log.warning("giving back a task that was claimed in a cut", task_id=task_id)
+            with suppress(HubRefused):
+                await self._hub.release_unknown(task_id, "claimed while the network was cut")
+        self._uncertain = False

@@ -1,0 +1,83 @@
+"""How the client commands print: tables for people, JSON for programs, times of day in the reader's zone."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+STATUS_STYLES = {
+    "COMPLETED": "green",
+    "APPROVED": "green",
+    "RUNNING": "cyan",
+    "IN_REVIEW": "yellow",
+    "REQUIRES_REVISION": "yellow",
+    "FAILED": "red",
+    "REJECTED": "red",
+    "CANCELLED": "dim",
+}
+
+
+def out() -> Console:
+    """Standard output, made anew so that a redirected stream is heeded."""
+    return Console(highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """A table; the sentence `empty` where there is no row."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    if table.row_count:
+        out().print(table)
+    else:
+        out().print(empty)
+
+
+def moment(value: str | None) -> str:
+    """An RFC 3339 time as date and time of day in the local zone; empty for None."""
+    if value is None:
+        return ""
+    return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def checks_text(checks: Iterable[Mapping[str, Any]]) -> str:
+    """Automated checks in one line: passed ones, and what was measured beside its thresholds for the others."""
+    return "; ".join(check_text(check) for check in checks)
+
+
+def check_text(check: Mapping[str, Any]) -> str:
+    """One automated check: its name, what was measured, its thresholds."""
+    limits = [f"at most {number(check['at_most'])}"] if check.get("at_most") is not None else []
+    limits += [f"at least {number(check['at_least'])}"] if check.get("at_least") is not None else []
+    sign = "passed" if check["passed"] else "failed"
+    measured = "not measured" if check["measured"] is None else number(check["measured"])
+    return f"{check['name']} {measured} ({' and '.join(limits)}) {sign}"
+
+
+def number(value: float) -> str:
+    """A number without needless decimals."""
+    return format(value, ",.10g")
+
+
+def styled(status: str | None) -> str:
+    """A status as markup."""
+    text = escape(status or "")
+    style = STATUS_STYLES.get(text)
+    return f"[{style}]{text}[/{style}]" if style else text
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return styled(text) if text in STATUS_STYLES else escape(text)

@@ -1,0 +1,327 @@
+"""The server: puts the parts together and runs them, as `python -m app.main up|serve|worker|migrate`."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+
+from app.domain.errors import HubError
+from app.domain.principals import SYSTEM, Principal, Role
+from app.engine.catalogue import sync_templates
+from app.engine.checkpoints import setup as set_up_checkpoints
+from app.engine.runner import Worker
+from app.live.hints import HintSender
+from app.live.tail import EventTail
+from app.security.sealing import Sealer, load_or_create_master_key, parse_master_key
+from app.security.tokens import Authenticator, hash_secret, new_secret
+from app.services.access import CreateToken, create_token
+from app.services.reports import ReportWriter
+from app.settings import Settings
+from app.upkeep.partitions import run_partition_upkeep
+from app.upkeep.stale_agents import run_stale_agents
+from app.web.health import Check, health_routes
+from db.embedded import EmbeddedServer, EmbeddedServerError
+from db.migrate import is_migrated, migrate
+from db.queries.access import has_admin, knows_token
+from db.session import Database
+from graphql_schema.context import HubContext
+from graphql_schema.http_transport import BODY_LIMIT
+from graphql_schema.schema import build_schema
+from graphql_schema.view import GraphQLView
+
+SHUTDOWN_SECONDS = 10
+UPKEEP_SECONDS = 5.0
+PARTITION_SECONDS = 3600.0
+
+console = Console(highlight=False, soft_wrap=True)
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The parts that one process of the hub has, whatever it serves."""
+
+    settings: Settings
+    database: Database
+    hints: HintSender
+    tail: EventTail
+    reports: ReportWriter
+    authenticator: Authenticator
+    sealer: Sealer
+
+    def context(self, principal: Principal) -> HubContext:
+        """What the resolvers of one operation are given."""
+        return HubContext(principal, self.database, self.tail, self.sealer, self.reports)
+
+    def worker(self) -> Worker:
+        """An engine worker on this process's connections."""
+        return Worker(
+            self.database,
+            self.hints,
+            name=f"{os.uname().nodename}-{os.getpid()}",
+            lease_seconds=self.settings.lease_seconds,
+            concurrency=self.settings.worker_concurrency,
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_hub(settings: Settings, url: str) -> AsyncIterator[Hub]:
+    """The parts, started in the order in which they need each other, and stopped in the reverse."""
+    database = Database(url, pool_size=settings.pool_size, read_pool_size=settings.read_pool_size)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        await database.open()
+        hints = HintSender(database)
+        tail = EventTail(url, hints)
+        reports = ReportWriter(database)
+        for part in (hints, tail, reports):
+            stack.push_async_callback(part.stop)
+            await part.start()
+        yield Hub(settings, database, hints, tail, reports, Authenticator(database), _sealer(settings))
+
+
+def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
+    """The API as an ASGI application; it opens its parts when it starts. `with_worker` runs a worker beside it."""
+    held: list[Hub] = []
+
+    def hub() -> Hub:
+        return held[0]
+
+    async def ping() -> bool:
+        await hub().database.ping()
+        return True
+
+    async def follows() -> bool:
+        return hub().tail.is_alive
+
+    async def authenticate(secret: str) -> Principal:
+        return await hub().authenticator.authenticate(secret)
+
+    def context_for(principal: Principal) -> HubContext:
+        return hub().context(principal)
+
+    view = GraphQLView(
+        build_schema(),
+        authenticate=authenticate,
+        context_for=context_for,
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with open_hub(settings, url) as opened, background(opened, with_worker=with_worker):
+            held.append(opened)
+            try:
+                yield
+            finally:
+                await view.close()
+
+    checks: dict[str, Check] = {
+        "database": ping,
+        "migrated": lambda: is_migrated(url),
+        "tail": follows,
+    }
+    routes = [*health_routes(checks), Route("/graphql", view), WebSocketRoute("/graphql", view)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+@contextlib.asynccontextmanager
+async def background(hub: Hub, *, with_worker: bool) -> AsyncIterator[None]:
+    """Upkeep, and perhaps a worker, for as long as the block lasts."""
+    tasks = [
+        asyncio.create_task(run_partition_upkeep(hub.database, PARTITION_SECONDS), name="partition upkeep"),
+        asyncio.create_task(run_stale_agents(hub.database, UPKEEP_SECONDS), name="stale agents"),
+    ]
+    worker = hub.worker() if with_worker else None
+    try:
+        if worker is not None:
+            await worker.start()
+        yield
+    finally:
+        if worker is not None:
+            await worker.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def prepare(settings: Settings, url: str) -> str | None:
+    """Migrate the database and bring it the shipped templates; the admin token, if this was the first time."""
+    made: list[str] = []
+
+    async def after() -> None:
+        await set_up_checkpoints(url)
+        database = Database(url, pool_size=2, read_pool_size=1)
+        try:
+            await database.transact(sync_templates)
+            secret = await database.transact(lambda session: _first_admin_token(session, settings))
+        finally:
+            await database.close()
+        if secret is not None:
+            made.append(secret)
+
+    await migrate(url, after)
+    return made[0] if made else None
+
+
+async def _first_admin_token(session: AsyncConnection, settings: Settings) -> str | None:
+    """Make an admin token unless the database has one; a token that is in the file already is taken again."""
+    path = settings.admin_token_file
+    secret = path.read_text().strip() if path.exists() else new_secret()
+    if await has_admin(session) or await knows_token(session, hash_secret(secret)):
+        return None
+    await create_token(session, SYSTEM, CreateToken("admin", Role.ADMIN, secret))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret + "\n")
+    return secret
+
+
+async def run_api(settings: Settings, url: str, *, with_worker: bool, first_token: str | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; open requests get ten seconds, sockets are told to come again."""
+    config = uvicorn.Config(
+        create_app(settings, url, with_worker=with_worker),
+        host=settings.host,
+        port=settings.port,
+        ws="websockets-sansio",
+        ws_max_size=BODY_LIMIT,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )
+    server = AnnouncingServer(config, lambda server: _announce(settings, server, with_worker, first_token))
+    await server.serve()
+    if not server.started:
+        raise SystemExit(1)
+
+
+class AnnouncingServer(uvicorn.Server):
+    """Says so when it listens: the port may be one that the system chose."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[uvicorn.Server], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce(self)
+
+
+def _announce(settings: Settings, server: uvicorn.Server, with_worker: bool, first_token: str | None) -> None:
+    port = server.servers[0].sockets[0].getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    console.print(f"The hub answers at [bold]http://{host}:{port}/graphql[/bold]" + (", with a worker" * with_worker))
+    if first_token is not None:
+        console.print(f"Admin token (kept in {settings.admin_token_file}): [bold]{first_token}[/bold]")
+    sys.stdout.flush()
+
+
+async def run_worker(settings: Settings, url: str) -> None:
+    """Work until SIGTERM or SIGINT; what is in hand is brought to a safe point and handed on."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with open_hub(settings, url) as hub, background(hub, with_worker=True):
+        console.print(f"The worker [bold]{os.uname().nodename}-{os.getpid()}[/bold] takes up executions.")
+        sys.stdout.flush()
+        await stopping.wait()
+
+
+async def up(settings: Settings, url: str) -> None:
+    """Everything in one process."""
+    first_token = await prepare(settings, url)
+    await run_api(settings, url, with_worker=True, first_token=first_token)
+
+
+async def serve(settings: Settings, url: str) -> None:
+    """The API only."""
+    await _require_migrated(url)
+    await run_api(settings, url, with_worker=False)
+
+
+async def worker(settings: Settings, url: str) -> None:
+    """A worker only."""
+    await _require_migrated(url)
+    await run_worker(settings, url)
+
+
+async def migrate_only(settings: Settings, url: str) -> None:
+    """Bring the database to this version."""
+    first_token = await prepare(settings, url)
+    console.print("The database is at this version of the hub.")
+    if first_token is not None:
+        console.print(f"An admin token was made; it is kept in {settings.admin_token_file}.")
+
+
+COMMANDS = {"up": up, "serve": serve, "worker": worker, "migrate": migrate_only}
+
+
+@contextlib.contextmanager
+def located_database(settings: Settings) -> Iterator[str]:
+    """The address of the database: the one that the settings name, or the embedded one, running for the block."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    server = EmbeddedServer.start(settings.data_dir)
+    try:
+        server.ensure_database()
+        yield server.url()
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    """Run the command that the first argument names."""
+    settings = Settings()
+    _configure_logging(settings.log_level)
+    # uvicorn raises the signal again once it has shut down; the embedded database is stopped after that
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        with located_database(settings) as url:
+            asyncio.run(COMMANDS[sys.argv[1]](settings, url))
+    except (EmbeddedServerError, HubError, OSError) as error:
+        console.print(f"[red]The hub cannot run:[/red] {error}")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _configure_logging(level: str) -> None:
+    number = logging.getLevelNamesMapping()[level]
+    logging.basicConfig(level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _sealer(settings: Settings) -> Sealer:
+    if settings.master_key is not None:
+        return Sealer(parse_master_key(settings.master_key))
+    return Sealer(load_or_create_master_key(settings.master_key_file))
+
+
+async def _require_migrated(url: str) -> None:
+    if not await is_migrated(url):
+        raise SystemExit("The database is not at this version of the hub. Run `hub migrate` first.")
+
+
+if __name__ == "__main__":
+    main()
