@@ -33,7 +33,7 @@ from app.upkeep.partitions import run_partition_upkeep
 from app.upkeep.stale_agents import run_stale_agents
 from app.web.health import Check, health_routes
 from db.embedded import EmbeddedServer, EmbeddedServerError
-from db.migrate import is_migrated, migrate
+from db.migrate import is_at_head, is_migrated, migrate
 from db.queries.access import has_admin, knows_token
 from db.session import Database
 from graphql_schema.context import HubContext
@@ -103,6 +103,9 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
         await hub().database.ping()
         return True
 
+    async def migrated() -> bool:
+        return await is_at_head(hub().database)
+
     async def follows() -> bool:
         return hub().tail.is_alive
 
@@ -129,7 +132,7 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
 
     checks: dict[str, Check] = {
         "database": ping,
-        "migrated": lambda: is_migrated(url),
+        "migrated": migrated,
         "tail": follows,
     }
     routes = [*health_routes(checks), Route("/graphql", view), WebSocketRoute("/graphql", view)]

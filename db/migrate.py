@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from db.locks import schema_lock
 from db.partitions import make_partitions
+from db.session import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_SERVER = 16
@@ -53,6 +54,11 @@ async def is_migrated(url: str) -> bool:
             return await connection.run_sync(current_revision) == head_revision()
     finally:
         await engine.dispose()
+
+
+async def is_at_head(database: Database) -> bool:
+    """The same by one read on an open pool, for a question that is asked every few seconds."""
+    return bool(await database.fetch_value("SELECT version_num FROM alembic_version") == head_revision())
 
 
 def current_revision(connection: Connection) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from app.engine.checkpoints import setup as set_up_checkpoints
 from db.embedded import THROWAWAY_SETTINGS, EmbeddedServer
 from db.migrate import migrate
 from db.session import Database
@@ -33,10 +34,20 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedServer]:
+def fast_folder() -> Path:
+    """Where a test makes a short-lived server's folder: in memory where there is enough of it, else on the disk.
+
+    A database is 500 files: measured, creating one takes 35 ms in memory and 350 ms on a disk. It is not pytest's
+    `tmp_path`, which may be too long for a socket.
+    """
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED
+    return MEMORY if roomy else Path(tempfile.gettempdir())
+
+
+@pytest.fixture(scope="session")
+def postgres(fast_folder: Path) -> Iterator[EmbeddedServer]:
     """An empty server of this worker; its data are gone at the end, however the end comes."""
-    # not pytest's own folder, whose path may be too long for a socket
-    folder = Path(tempfile.mkdtemp(prefix="hub-test-", dir=_fast_folder()))
+    folder = Path(tempfile.mkdtemp(prefix="hub-test-", dir=fast_folder))
     # it waits for our end of the pipe to close, which the kernel does even when we are killed
     with subprocess.Popen(
         ["sh", "-c", AWAIT_THE_END_THEN_CLEAR_AWAY, "sh", str(folder)], stdin=subprocess.PIPE, start_new_session=True
@@ -53,7 +64,8 @@ def postgres() -> Iterator[EmbeddedServer]:
 def template_database(postgres: EmbeddedServer) -> str:
     """The name of a migrated database that nobody connects to, so that it can be copied."""
     postgres.create_database(TEMPLATE)
-    asyncio.run(migrate(postgres.url(TEMPLATE)))
+    url = postgres.url(TEMPLATE)
+    asyncio.run(migrate(url, lambda: set_up_checkpoints(url)))
     return TEMPLATE
 
 
@@ -73,12 +85,3 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.open()
     yield database
     await database.close()
-
-
-def _fast_folder() -> Path | None:
-    """Memory where there is enough of it, else None, the folder for temporary files.
-
-    A database is 500 files: measured, creating one takes 35 ms in memory and 350 ms on a disk.
-    """
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED
-    return MEMORY if roomy else None

@@ -84,7 +84,8 @@ class IllegalTransition(HubError):
     def __init__(self, kind: str, current: str, target: str, allowed: Sequence[str]) -> None:
         ways = ", ".join(status.upper() for status in allowed) or "nothing, it is final"
         super().__init__(
-            f"A {kind} that is {current.upper()} cannot become {target.upper()}; allowed: {ways}. Nothing was changed."
+            f"This {kind} is {current.upper()} and cannot become {target.upper()}; allowed: {ways}. "
+            "Nothing was changed."
         )
         self.current_status = current
         self.allowed = tuple(allowed)

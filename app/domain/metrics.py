@@ -1,13 +1,17 @@
 """Resource metrics: alert levels, and when a measurement is too old or too far ahead to be stored."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 from app.domain.errors import InvalidInput
+from app.domain.rules import Range
 
 RETENTION = timedelta(days=90)
 AHEAD = timedelta(minutes=5)
 BATCH_MAX = 1_000
+AMOUNT = Range(Decimal(0), Decimal(99_999_999_999))
+"""Megabytes, or megabytes a second. Closed above, since PostgreSQL counts NaN as more than any number."""
 
 
 class AlertLevel(StrEnum):

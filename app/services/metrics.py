@@ -12,12 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.agents import check_agent_id
 from app.domain.errors import Forbidden, InvalidInput
 from app.domain.ids import new_id
-from app.domain.metrics import BATCH_MAX, AlertLevel, check_measurement_time
+from app.domain.metrics import AMOUNT, BATCH_MAX, AlertLevel, check_measurement_time
 from app.domain.principals import Principal
 from app.domain.rules import INT32, PERCENT, SCORE, Range, bounded_list, clean_text
 from db.queries.metrics import insert_metrics, missing_agents, now
-
-AMOUNT = Range(Decimal(0), Decimal(99_999_999_999))
 
 RULES: dict[str, tuple[str, Range]] = {
     "cpu_usage": ("cpuUsage", PERCENT),

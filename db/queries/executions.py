@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Float,
     Text,
     func,
@@ -98,8 +99,9 @@ async def release(connection: AsyncConnection, execution_id: UUID, fence: int, h
 
 
 async def postpone(connection: AsyncConnection, execution_id: UUID, fence: int, seconds: float) -> bool:
-    """Keep the lease for so long and let nobody work on it; then it is runnable again. False as `release`."""
-    return await _change_fenced(connection, execution_id, fence, {"lease_until": _seconds_ahead(seconds)})
+    """Keep the lease for so long and let nobody work on it; then it is runnable again. False if it is not ours."""
+    values = {"lease_until": _seconds_ahead(seconds)}
+    return await _change_fenced(connection, execution_id, fence, values, executions.c.lease_owner.is_not(None))
 
 
 async def hold_fence(connection: AsyncConnection, execution_id: UUID, fence: int) -> bool:
@@ -113,11 +115,15 @@ async def hold_fence(connection: AsyncConnection, execution_id: UUID, fence: int
 
 
 async def _change_fenced(
-    connection: AsyncConnection, execution_id: UUID, fence: int, values: Mapping[str, Any]
+    connection: AsyncConnection,
+    execution_id: UUID,
+    fence: int,
+    values: Mapping[str, Any],
+    *conditions: ColumnElement[bool],
 ) -> bool:
     statement = (
         update(executions)
-        .where(executions.c.execution_id == execution_id, executions.c.fence == fence)
+        .where(executions.c.execution_id == execution_id, executions.c.fence == fence, *conditions)
         .values(**values)
         .returning(executions.c.execution_id)
     )

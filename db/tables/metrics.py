@@ -1,9 +1,9 @@
-"""Resource metrics, partitioned by day: no foreign keys, so that old days can be dropped without locking others."""
+"""Resource metrics, partitioned by week: no foreign keys, so that old weeks can be dropped without locking others."""
 
 from sqlalchemy import Column, Index, Integer, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
 
-from app.domain.metrics import AlertLevel
+from app.domain.metrics import AMOUNT, AlertLevel
 from app.domain.rules import NOT_NEGATIVE, PERCENT
 from app.domain.rules import SCORE as SCORE_RANGE
 from db.tables.base import SCORE, enum_column, json_column, metadata, one_of, timestamp, within
@@ -29,9 +29,9 @@ resource_metrics = Table(
     enum_column("alert_level", AlertLevel, default=AlertLevel.NORMAL),
     timestamp("created_at", nullable=False, default_now=True),
     within("cpu_usage", PERCENT),
-    within("memory_usage", NOT_NEGATIVE),
-    within("disk_usage", NOT_NEGATIVE),
-    within("network_io", NOT_NEGATIVE),
+    within("memory_usage", AMOUNT),
+    within("disk_usage", AMOUNT),
+    within("network_io", AMOUNT),
     within("active_sessions", NOT_NEGATIVE),
     within("database_connections", NOT_NEGATIVE),
     within("response_time", NOT_NEGATIVE),

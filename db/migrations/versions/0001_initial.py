@@ -164,10 +164,16 @@ def _resource_metrics() -> None:
         sa.CheckConstraint("active_sessions >= 0", name=op.f("ck_resource_metrics_active_sessions")),
         sa.CheckConstraint("cpu_usage >= 0 AND cpu_usage <= 100", name=op.f("ck_resource_metrics_cpu_usage")),
         sa.CheckConstraint("database_connections >= 0", name=op.f("ck_resource_metrics_database_connections")),
-        sa.CheckConstraint("disk_usage >= 0", name=op.f("ck_resource_metrics_disk_usage")),
+        sa.CheckConstraint(
+            "disk_usage >= 0 AND disk_usage <= 99999999999", name=op.f("ck_resource_metrics_disk_usage")
+        ),
         sa.CheckConstraint("error_rate >= 0 AND error_rate <= 100", name=op.f("ck_resource_metrics_error_rate")),
-        sa.CheckConstraint("memory_usage >= 0", name=op.f("ck_resource_metrics_memory_usage")),
-        sa.CheckConstraint("network_io >= 0", name=op.f("ck_resource_metrics_network_io")),
+        sa.CheckConstraint(
+            "memory_usage >= 0 AND memory_usage <= 99999999999", name=op.f("ck_resource_metrics_memory_usage")
+        ),
+        sa.CheckConstraint(
+            "network_io >= 0 AND network_io <= 99999999999", name=op.f("ck_resource_metrics_network_io")
+        ),
         sa.CheckConstraint(
             "optimization_score >= 0 AND optimization_score <= 10", name=op.f("ck_resource_metrics_optimization_score")
         ),
