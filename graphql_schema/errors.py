@@ -39,7 +39,9 @@ def typed_error(
     error: HubError, nodes: Sequence[Node] | None = None, path: Sequence[str | int] | None = None
 ) -> GraphQLError:
     """The failure as a GraphQL error with `extensions { code }`, and `field` and `currentVersion` where known."""
-    return GraphQLError(error.message, list(nodes or ()), path=path, original_error=error, extensions=error_extensions(error))
+    return GraphQLError(
+        error.message, list(nodes or ()), path=path, original_error=error, extensions=error_extensions(error)
+    )
 
 
 def error_extensions(error: HubError) -> dict[str, object]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLObjectType, get_named_type
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -24,6 +24,7 @@ class HubSchema(strawberry.Schema):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        _describe_inputs(self._schema.mutation_type)
         self.planner = QueryPlanner(self._schema)
         self.documents: Lru[str, Document] = Lru(DOCUMENTS_KEPT)
 
@@ -44,3 +45,10 @@ def build_schema(extensions: Sequence[type[SchemaExtension]] = (PlannedReads,)) 
         extensions=extensions,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
+
+
+def _describe_inputs(mutations: GraphQLObjectType | None) -> None:
+    """Every mutation takes one `input`, and all there is to say of it is said by its type."""
+    for field in mutations.fields.values() if mutations else ():
+        for argument in field.args.values():
+            argument.description = argument.description or get_named_type(argument.type).description

@@ -27,7 +27,7 @@ from graphql_schema.connections import (
     Tasks,
 )
 from graphql_schema.node import Node
-from graphql_schema.planner.entities import Entity, Row, Side, falling, rising
+from graphql_schema.planner.entities import Entity, Row, Side, column_at, falling, rising
 from graphql_schema.planner.fields import column, computed, many, one, one_of, transitions
 from graphql_schema.planner.sql import number
 from graphql_schema.scalars import JSON
@@ -51,7 +51,9 @@ def _is_stale(agent: Row) -> ColumnElement[bool]:
 
 def _works_on(agent: Row, execution: Row) -> ColumnElement[bool]:
     held = tasks.alias()
-    theirs = select(held.c.execution_id).where(held.c.assigned_agent_id == agent[AGENT.agent_id])
+    theirs = select(column_at(held, TASK.execution_id)).where(
+        column_at(held, TASK.assigned_agent_id) == agent[AGENT.agent_id]
+    )
     return execution[EXECUTION.execution_id].in_(theirs.correlate_except(held))
 
 
@@ -155,6 +157,10 @@ class AgentMessage(Node):
     message_id: strawberry.ID = column(MESSAGE.message_id, description="The message's UUID.")
     body: str = column(MESSAGE.body, description="What the message says.")
     created_at: datetime = column(MESSAGE.created_at, description="When it was sent.")
+    from_agent_id: strawberry.ID = column(MESSAGE.from_agent_id, description="The id of the agent that sent it.")
+    to_agent_id: strawberry.ID | None = column(
+        MESSAGE.to_agent_id, description="The id of the agent that it is for; null when it is for all."
+    )
     from_agent: AgentRef = one(MESSAGE.from_agent_id, description="The agent that sent it.")
     to_agent: AgentRef | None = one(
         MESSAGE.to_agent_id, description="The agent that it is for; null when it is for all."

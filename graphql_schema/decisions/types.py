@@ -75,6 +75,13 @@ class PMDecisionContext(Node):
     decided_by: str = column(
         DECISION.decided_by, description="Who decided: the name of the token with which it was recorded."
     )
+    agent_id: strawberry.ID | None = column(
+        DECISION.agent_id, description="The id of the agent that decided; null when a person did."
+    )
+    execution_id: strawberry.ID | None = column(
+        DECISION.execution_id,
+        description="The UUID of the workflow execution that called for the decision; null when none did.",
+    )
     version: int = column(DECISION.version, description="Rises by one with each change.")
     created_at: datetime = column(DECISION.created_at, description="When it was recorded.")
     updated_at: datetime = column(DECISION.updated_at, description="When it last changed.")
@@ -111,6 +118,13 @@ class DecisionEvidence(Node):
     __entity__ = Entity(decision_evidence, (EVIDENCE.evidence_id,))
 
     evidence_id: strawberry.ID = column(EVIDENCE.evidence_id, description="The evidence's UUID.")
+    decision_id: strawberry.ID = column(EVIDENCE.decision_id, description="The UUID of the decision that rests on it.")
+    agent_id: strawberry.ID | None = column(
+        EVIDENCE.agent_id, description="The id of the agent whose figures these are; null when an execution's."
+    )
+    execution_id: strawberry.ID | None = column(
+        EVIDENCE.execution_id, description="The UUID of the execution whose figures these are; null when an agent's."
+    )
     interval_start: datetime = column(EVIDENCE.interval_start, description="Where the interval begins.")
     interval_end: datetime = column(EVIDENCE.interval_end, description="Where the interval ends.")
     snapshot: JSON = column(EVIDENCE.snapshot, description="The figures, any JSON value.")

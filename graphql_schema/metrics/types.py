@@ -55,6 +55,13 @@ class ResourceMetrics(Node):
     alert_level: AlertLevel = column(METRIC.alert_level, description="How alarming the measurement is.")
     created_at: datetime = column(METRIC.created_at, description="When the hub stored it.")
 
+    agent_id: strawberry.ID | None = column(
+        METRIC.agent_id, description="Id of the agent that was measured; null for the whole system."
+    )
+    execution_id: strawberry.ID | None = column(
+        METRIC.execution_id, description="UUID of the execution that it was measured for; null when none."
+    )
+
     agent: AgentRef | None = one(METRIC.agent_id, description="The agent that was measured; null for the whole system.")
     execution: ExecutionRef | None = one(
         METRIC.execution_id, description="The execution that it was measured for; null when none."

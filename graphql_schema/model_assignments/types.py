@@ -25,6 +25,14 @@ class ModelAssignment(Node):
     __entity__ = Entity(model_assignments, (ASSIGNMENT.assignment_id,))
 
     assignment_id: strawberry.ID = column(ASSIGNMENT.assignment_id, description="The assignment's UUID.")
+    agent_id: strawberry.ID = column(ASSIGNMENT.agent_id, description="Id of the agent that the model works for.")
+    task_id: strawberry.ID = column(ASSIGNMENT.task_id, description="UUID of the task that the model works on.")
+    execution_id: strawberry.ID | None = column(
+        ASSIGNMENT.execution_id, description="The UUID of the workflow execution of the task; null when it has none."
+    )
+    decision_id: strawberry.ID | None = column(
+        ASSIGNMENT.decision_id, description="The UUID of the decision that chose the model; null when none did."
+    )
     provider_name: Provider = column(ASSIGNMENT.provider_name, description="Who serves the model.")
     model_name: str = column(ASSIGNMENT.model_name, description="The model, such as claude-sonnet-4.")
     assignment_reason: AssignmentReason = column(ASSIGNMENT.assignment_reason, description="Why this model was chosen.")

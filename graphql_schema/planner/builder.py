@@ -7,7 +7,7 @@ from graphql import FieldNode, GraphQLField, GraphQLObjectType, get_named_type
 from sqlalchemy import BindParameter, bindparam
 from sqlalchemy.types import TypeEngine
 
-from app.domain.errors import Forbidden
+from app.domain.errors import Forbidden, InvalidInput
 from app.domain.principals import Principal
 from app.security.policy import Permission
 from graphql_schema.planner.decisions import Variables
@@ -16,6 +16,8 @@ from graphql_schema.planner.fills import Fill, Path
 from graphql_schema.planner.selection import Given, Selected, Selection, Source
 from graphql_schema.planner.sql import Expression, text_constant
 
+ROWS_MAX = 300
+"""How many times a table may occur in one statement: planning takes about a millisecond for each."""
 PLAN = "plan"
 """The key of a field's metadata under which its plan is declared."""
 TYPENAME = "__typename"
@@ -45,6 +47,7 @@ class Builder:
         self.extracts: dict[str, Extract] = {}
         self.constants: dict[str, Any] = {}
         self.node_type: str | None = None
+        self._rows = 0
 
     def object(self, type_: GraphQLObjectType, row: Row | None, nodes: Sequence[FieldNode], path: Path) -> list[Pair]:
         """The pairs of an object of this type, in response order; `path` leads to the object."""
@@ -60,7 +63,10 @@ class Builder:
         return plan_of(selected.field).expression(self, row, selected, path)
 
     def row(self, type_: GraphQLObjectType) -> Row:
-        """A new row of a type's entity. Raises `Forbidden` for whoever may not read it."""
+        """A new row of a type's entity. Raises `Forbidden` for whoever may not read it, `InvalidInput` for too many."""
+        self._rows += 1
+        if self._rows > ROWS_MAX:
+            raise InvalidInput(f"The operation asks for more than {ROWS_MAX} relations. Ask for less at once.")
         entity = entity_of_type(type_)
         if entity is None:
             raise LookupError(f"{type_.name} declares no entity")

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from graphql import GraphQLObjectType
-from sqlalchemy import Column, ColumnElement, FromClause, Select, Table, and_, select
+from sqlalchemy import Column, ColumnClause, ColumnElement, FromClause, Select, Table, and_, select
 
 from app.security.policy import Permission
 
@@ -60,6 +60,14 @@ class Entity:
         return self.order or Order(self.key, descending=True)
 
 
+def column_at(place: FromClause, column: Column[Any]) -> ColumnElement[Any]:
+    """The column where its table stands under another name.
+
+    Not `place.c[…]`: that copies every column of the table for each place, which was half of the time to plan.
+    """
+    return ColumnClause(column.name, column.type, _selectable=place)
+
+
 @dataclass
 class Row:
     """One row of an entity within a statement: `row[column]` is the column there, of the table or of its sides."""
@@ -73,8 +81,8 @@ class Row:
 
     def __getitem__(self, column: Column[Any]) -> ColumnElement[Any]:
         if column.table is self.entity.table:
-            return self.alias.c[column.name]
-        return self._side(column.table).c[column.name]
+            return column_at(self.alias, column)
+        return column_at(self._side(column.table), column)
 
     @property
     def own(self) -> Sequence[FromClause]:
@@ -87,7 +95,7 @@ class Row:
         for side in self.entity.sides:
             if side.table in self._sides:
                 alias = self._sides[side.table]
-                joined = joined.outerjoin(alias, alias.c[side.key.name] == self.alias.c[self.entity.key[0].name])
+                joined = joined.outerjoin(alias, column_at(alias, side.key) == self[self.entity.key[0]])
         statement: Select[Any] = select().select_from(joined)
         return statement.where(and_(*conditions)) if conditions else statement
 

@@ -171,7 +171,8 @@ class QueryPlanner:
             try:
                 pairs.append((selected.key, build.field(None, selected, (selected.key,))))
             except (HubError, GraphQLError) as error:
-                failures.append(Failure(selected.key, selected.nodes, error))
+                # without its traceback, which would keep this builder as long as the plan
+                failures.append(Failure(selected.key, selected.nodes, error.with_traceback(None)))
                 pairs.append((selected.key, json_null()))
                 is_void = is_void or is_non_null_type(selected.field.type)
         return compile_plan(object_json(pairs), build, failures, is_void)

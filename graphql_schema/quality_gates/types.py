@@ -28,10 +28,16 @@ class QualityGateExecution(Node):
     __entity__ = Entity(quality_gates, (GATE.gate_id,))
 
     gate_id: strawberry.ID = column(GATE.gate_id, description="The gate's UUID.")
+    workflow_execution_id: strawberry.ID = column(
+        GATE.workflow_execution_id, description="UUID of the execution whose work the gate holds."
+    )
     gate_name: str = column(GATE.gate_name, description="The gate's name for people.")
     gate_type: GateType = column(GATE.gate_type, description="What the gate validates.")
     phase: str | None = column(
         GATE.phase, description="The phase of the workflow that it is; null when a decision asked for it."
+    )
+    phase_attempt: int | None = column(
+        GATE.phase_attempt, description="In which pass through its phase it was opened, from 1; null without a phase."
     )
     validation_criteria: JSON = column(
         GATE.validation_criteria, description="What must hold for the gate to pass, an object."
@@ -55,6 +61,13 @@ class QualityGateExecution(Node):
     escalation_required: bool = column(GATE.escalation_required, description="Whether a human must look at it.")
     escalation_reason: str | None = column(
         GATE.escalation_reason, description="Why a human must look at it; null when none must."
+    )
+    decision_id: strawberry.ID | None = column(
+        GATE.decision_id, description="The UUID of the decision that is the latest verdict on the gate; null before it."
+    )
+    requested_by_decision_id: strawberry.ID | None = column(
+        GATE.requested_by_decision_id,
+        description="The UUID of the decision that asked for the gate; null when the workflow's template did.",
     )
     reviewed_at: datetime | None = column(GATE.reviewed_at, description="When the reviews were complete; null before.")
     approved_at: datetime | None = column(GATE.approved_at, description="When it was approved; null unless it was.")
@@ -83,6 +96,10 @@ class GateReview(Node):
     __entity__ = Entity(gate_reviewers, (REVIEW.review_id,))
 
     review_id: strawberry.ID = column(REVIEW.review_id, description="The review's UUID.")
+    gate_id: strawberry.ID = column(REVIEW.gate_id, description="The UUID of the gate under review.")
+    agent_id: strawberry.ID | None = column(
+        REVIEW.agent_id, description="The id of the reviewing agent; null when a person is asked."
+    )
     reviewer: str = column(REVIEW.reviewer, description="Who is asked: an agent's id, or the name of a person's token.")
     revision: int = column(
         REVIEW.revision, description="Which revision of the work is reviewed, as `revision` of the gate."

@@ -37,6 +37,7 @@ def _depends_on(task: Row, needed: Row) -> ColumnElement[bool]:
 class TaskProgress:
     __entity__ = Entity(task_progress, (PROGRESS.task_id,))
 
+    task_id: strawberry.ID = column(PROGRESS.task_id, description="The UUID of the task.")
     percent: float | None = column(
         PROGRESS.percent, description="How much is done, from 0 to 100; null when the agent cannot tell."
     )
@@ -53,6 +54,15 @@ class Task(Node):
 
     task_id: strawberry.ID = column(TASK.task_id, description="The task's UUID.")
     task_kind: TaskKind = column(TASK.task_kind, description="What answers the task: a result, a decision or a review.")
+    decision_id: strawberry.ID | None = column(
+        TASK.decision_id, description="UUID of the decision that it is part of the breakdown of; null when none."
+    )
+    execution_id: strawberry.ID | None = column(
+        TASK.execution_id, description="UUID of the workflow execution that it belongs to; null when none."
+    )
+    assigned_agent_id: strawberry.ID | None = column(
+        TASK.assigned_agent_id, description="Id of the agent that has or had it at hand; null while PENDING."
+    )
     title: str = column(TASK.title, description="What is to be done, in a line.")
     description: str = column(TASK.description, description="What is to be done, in full; may be empty.")
     status: TaskStatus = column(TASK.status, description="Where the task stands.")
@@ -84,6 +94,9 @@ class Task(Node):
     attempts: int = column(TASK.attempts, description="How often the task was started.")
     failures: int = column(TASK.failures, description="How often it failed; a release does not count.")
     max_failures: int = column(TASK.max_failures, description="After so many failures the phase of its workflow fails.")
+    gate_id: strawberry.ID | None = column(
+        TASK.gate_id, description="The UUID of the quality gate to be reviewed or decided; null for other tasks."
+    )
     started_at: datetime | None = column(TASK.started_at, description="When the last attempt began; null if none did.")
     completed_at: datetime | None = column(TASK.completed_at, description="When the task ended; null before.")
     duration_ms: BigInt | None = computed(

@@ -8,7 +8,7 @@ from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import quality_gates
 from db.tables.tasks import tasks
 from db.tables.workflows import workflow_errors, workflow_executions, workflow_steps
-from graphql_schema.planner.entities import Row
+from graphql_schema.planner.entities import Row, column_at
 from graphql_schema.planner.sql import json_constant, number, object_json
 
 ASSIGNMENT = model_assignments.c
@@ -66,9 +66,9 @@ def _by_status(execution: Row, table: Table, link: Column[Any], status: Column[A
     """Counts by status as a JSON object."""
     rows = table.alias()
     counts = (
-        select(func.upper(collate(rows.c[status.name], "C")).label("status"), func.count().label("many"))
-        .where(_of(execution, rows.c[link.name]))
-        .group_by(rows.c[status.name])
+        select(func.upper(collate(column_at(rows, status), "C")).label("status"), func.count().label("many"))
+        .where(_of(execution, column_at(rows, link)))
+        .group_by(column_at(rows, status))
         .correlate_except(rows)
         .subquery()
     )
@@ -78,8 +78,8 @@ def _by_status(execution: Row, table: Table, link: Column[Any], status: Column[A
 
 def _total(execution: Row, link: Column[Any], value: Column[Any]) -> ColumnElement[Any]:
     rows = value.table.alias()
-    total = func.coalesce(func.sum(rows.c[value.name]), number(0))
-    return select(total).where(_of(execution, rows.c[link.name])).correlate_except(rows).scalar_subquery()
+    total = func.coalesce(func.sum(column_at(rows, value)), number(0))
+    return select(total).where(_of(execution, column_at(rows, link))).correlate_except(rows).scalar_subquery()
 
 
 def _count(execution: Row, link: Column[Any]) -> ColumnElement[Any]:
@@ -87,7 +87,7 @@ def _count(execution: Row, link: Column[Any]) -> ColumnElement[Any]:
     return (
         select(func.count())
         .select_from(rows)
-        .where(_of(execution, rows.c[link.name]))
+        .where(_of(execution, column_at(rows, link)))
         .correlate_except(rows)
         .scalar_subquery()
     )

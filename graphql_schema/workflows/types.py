@@ -29,7 +29,7 @@ from graphql_schema.connections import (
     Tasks,
 )
 from graphql_schema.node import Node
-from graphql_schema.planner.entities import Entity, Row, falling, rising
+from graphql_schema.planner.entities import Entity, Row, column_at, falling, rising
 from graphql_schema.planner.fields import column, computed, many, one, one_of, transitions
 from graphql_schema.scalars import JSON, BigInt
 from graphql_schema.workflows.figures import DESCRIPTION, duration, figures
@@ -57,14 +57,18 @@ def _its_template(execution: Row, template: Row) -> ColumnElement[bool]:
 
 def _works_on(execution: Row, agent: Row) -> ColumnElement[bool]:
     held = tasks.alias()
-    theirs = select(held.c.assigned_agent_id).where(held.c.execution_id == execution[EXECUTION.execution_id])
+    theirs = select(column_at(held, TASK.assigned_agent_id)).where(
+        column_at(held, TASK.execution_id) == execution[EXECUTION.execution_id]
+    )
     return agent[AGENT.agent_id].in_(theirs.correlate_except(held))
 
 
 def is_newest_version(template: Row) -> ColumnElement[bool]:
     """The condition that no later version of the template exists."""
     other = workflow_templates.alias()
-    newest = select(func.max(other.c.template_version)).where(other.c.template_name == template[TEMPLATE.template_name])
+    newest = select(func.max(column_at(other, TEMPLATE.template_version))).where(
+        column_at(other, TEMPLATE.template_name) == template[TEMPLATE.template_name]
+    )
     return template[TEMPLATE.template_version] == newest.correlate_except(other).scalar_subquery()
 
 
@@ -106,6 +110,9 @@ class WorkflowExecution(Node):
     )
     input_context: JSON = column(
         EXECUTION.input_context, description="What it was started with, an object; its tasks are given it."
+    )
+    decision_id: strawberry.ID | None = column(
+        EXECUTION.decision_id, description="The UUID of the decision that caused it; null when none did."
     )
     current_phase: str | None = column(
         EXECUTION.current_phase, description="The phase that it is in, or ended in; null before the first."
@@ -164,6 +171,9 @@ class WorkflowStep(Node):
     __entity__ = Entity(workflow_steps, (STEP.step_id,))
 
     step_id: strawberry.ID = column(STEP.step_id, description="The step's UUID.")
+    execution_id: strawberry.ID = column(
+        STEP.execution_id, description="The UUID of the execution that it is a step of."
+    )
     step_number: int = column(STEP.step_number, description="1, 2, 3 … within the execution, in the order of time.")
     phase: str = column(STEP.phase, description="The name of the phase.")
     attempt: int = column(
@@ -183,6 +193,9 @@ class WorkflowError(Node):
     __entity__ = Entity(workflow_errors, (ERROR.error_id,))
 
     error_id: strawberry.ID = column(ERROR.error_id, description="The error's UUID.")
+    execution_id: strawberry.ID = column(
+        ERROR.execution_id, description="The UUID of the execution in which it happened."
+    )
     phase: str | None = column(ERROR.phase, description="The phase in which it happened; null when in none.")
     severity: ErrorSeverity = column(ERROR.severity, description="How grave it is.")
     message: str = column(ERROR.message, description="What happened and what to do about it.")

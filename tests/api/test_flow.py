@@ -133,7 +133,7 @@ async def test_one_operation_shows_the_whole_way_in_one_statement(
                                 "assignedAgent": {
                                     "agentId": "james-dev",
                                     "status": "IDLE",
-                                    "metrics": {"nodes": [{"cpuUsage": "12.50"}]},
+                                    "metrics": {"nodes": [{"cpuUsage": "12.5"}]},
                                 },
                                 "modelAssignments": {
                                     "nodes": [{"modelName": "claude-sonnet-4", "actualCost": "0.123456"}]
@@ -151,7 +151,7 @@ async def test_one_operation_shows_the_whole_way_in_one_statement(
                             }
                         ]
                     },
-                    "metrics": {"nodes": [{"agentId": "james-dev", "memoryUsage": "300.000"}]},
+                    "metrics": {"nodes": [{"agentId": "james-dev", "memoryUsage": "300"}]},
                     "agents": {"nodes": [{"agentId": "james-dev"}]},
                 }
             ]
