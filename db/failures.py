@@ -12,6 +12,7 @@ from app.domain.errors import HubError, InvalidInput, Unavailable
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
 RETRYABLE = (DEADLOCK, SERIALIZATION, LOCK_TIMEOUT)
 FOREIGN_KEY = "23503"
+TOO_LONG = "57014"
 BAD_VALUE_CLASSES = ("22", "23")
 AWAY_CLASSES = ("08", "53", "57")
 REFUSED_CLASSES = ("28", "3D")
@@ -60,6 +61,8 @@ def _expected(error: Exception) -> HubError | None:
         return InvalidInput("A value in the input breaks a rule of the data model. Nothing was written.")
     if state in RETRYABLE:
         return Unavailable("Others keep changing the same rows. Nothing was written; try again in a moment.")
+    if state == TOO_LONG:
+        return Unavailable("The request took the database too long and was given up. Ask for less at once.")
     if state.startswith(REFUSED_CLASSES):
         return Unavailable("The database refuses the connection; check its address, user and password.")
     if state.startswith(AWAY_CLASSES) or _is_away(error):

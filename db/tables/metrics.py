@@ -38,6 +38,7 @@ resource_metrics = Table(
     within("error_rate", PERCENT),
     within("optimization_score", SCORE_RANGE),
     one_of("alert_level", AlertLevel),
+    Index(None, "measurement_time", "metric_id"),
     Index(None, "agent_id", "measurement_time", "metric_id"),
     Index(None, "execution_id", "measurement_time", "metric_id"),
     postgresql_partition_by="RANGE (measurement_time)",

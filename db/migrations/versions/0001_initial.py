@@ -191,6 +191,9 @@ def _resource_metrics() -> None:
         "resource_metrics",
         ["execution_id", "measurement_time", "metric_id"],
     )
+    op.create_index(
+        op.f("ix_resource_metrics_measurement_time_metric_id"), "resource_metrics", ["measurement_time", "metric_id"]
+    )
 
 
 def _workflow_templates() -> None:
