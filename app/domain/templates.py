@@ -212,7 +212,7 @@ def parse_tasks(data: object, source: str) -> tuple[TaskSpec, ...]:
     except ValidationError as error:
         raise _refusal(f"{source} is no list of tasks", error, None) from None
     except PydanticCustomError as error:
-        raise InvalidInput(f"{source} is no list of tasks: {error.message()}") from None
+        raise InvalidInput(f"{source} is no list of tasks: {_told((), error.context or {})}") from None
     return tasks
 
 
@@ -238,8 +238,13 @@ def _to_fault(detail: ErrorDetails) -> Fault:
     path = _without_kind(detail["loc"])
     context = detail.get("ctx", {})
     if "hint" in context:
-        return Fault(path + tuple(context["path"]), context["what"], context["hint"])
+        return _told(path, context)
     return Fault(path, detail["msg"], HINTS.get(detail["type"], ""))
+
+
+def _told(path: Where, context: Mapping[str, Any]) -> Fault:
+    """What `_fault` put into an error."""
+    return Fault(path + tuple(context["path"]), context["what"], context["hint"])
 
 
 HINTS = {

@@ -4,6 +4,7 @@ The step's row says whether the pass was begun and whether it is over, so a cras
 commit, repeats nothing.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func
@@ -17,7 +18,7 @@ from app.engine.failing import fail_execution
 from app.engine.leases import Execution
 from app.engine.phases import decision, gate, parallel, task
 from app.engine.phases.base import ACTOR, Done, Failed, Judgement, PhaseKind, Visit, Waiting, following
-from app.services.tasks import cancel_open_tasks
+from app.engine.phases.withdrawal import cancel_unfinished
 from db.queries.changes import amend, append
 from db.queries.entities import EXECUTION
 from db.queries.steps import begin_step, end_step, find_step, latest_step, next_attempt
@@ -28,6 +29,14 @@ KINDS: dict[type[AnyPhase], PhaseKind] = {
     ParallelPhase: parallel,
     GatePhase: gate,
 }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a pass stands: the next phase's name, empty at the end; None while others must act first."""
+
+    step_number: int
+    next_phase: str | None
 
 
 async def advance(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> str | None:
@@ -41,10 +50,13 @@ async def advance(session: AsyncConnection, execution: Execution, phase_name: st
     return await _go_on(session, execution, step)
 
 
-async def look(session: AsyncConnection, execution: Execution) -> bool:
-    """Whether the graph has something to do: False while the pass that is under way waits for others."""
+async def look(session: AsyncConnection, execution: Execution) -> Standing | None:
+    """How the latest pass stands, brought as far as it can go now; None before the first. Raises `LostLease`."""
     step = await latest_step(session, execution.execution_id)
-    return step is None or await _go_on(session, execution, step) is not None
+    if step is None:
+        await execution.hold(session)
+        return None
+    return Standing(step.step_number, await _go_on(session, execution, step))
 
 
 async def _begin(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> str | None:
@@ -58,7 +70,7 @@ async def _begin(session: AsyncConnection, execution: Execution, phase_name: str
     await amend(session, EXECUTION, execution.execution_id, "step_started", ACTOR, values=values, detail=visit.detail)
     judgement = await kind.enter(session, visit)
     if isinstance(judgement, Failed):
-        await cancel_open_tasks(session, execution.execution_id, ACTOR, judgement.reason)
+        await cancel_unfinished(session, execution.execution_id, judgement.reason)
     return await _record(session, visit, judgement)
 
 
@@ -69,7 +81,7 @@ async def _go_on(session: AsyncConnection, execution: Execution, step: Row[Any])
     visit = Visit(execution, execution.template.phase(step.phase), step.step_number, step.attempt)
     judgement = await KINDS[type(visit.phase)].judge(session, visit)
     if isinstance(judgement, Failed):
-        await cancel_open_tasks(session, execution.execution_id, ACTOR, judgement.reason)
+        await cancel_unfinished(session, execution.execution_id, judgement.reason)
     await execution.hold(session)
     return await _record(session, visit, judgement)
 

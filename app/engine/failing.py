@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, null
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.events import Aggregate, Event
@@ -49,11 +49,13 @@ async def fail_execution(
 
 
 def ended() -> dict[str, Any]:
-    """The columns of an execution that has come to an end; what woke it meanwhile needs no more looking at."""
+    """The columns of an execution that has come to an end: no lease, and no wake-up that is still to be looked at."""
     return {
         "completed_at": func.clock_timestamp(),
         "last_activity": func.clock_timestamp(),
         "handled_seq": workflow_executions.c.wake_seq,
+        "lease_owner": null(),
+        "lease_until": null(),
     }
 
 

@@ -1,7 +1,8 @@
 """One run of one execution: from the claim of its lease until it waits, has ended, or goes to another worker."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 import psycopg_pool
@@ -9,20 +10,21 @@ import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
-from sqlalchemy import func, null
+from sqlalchemy import func
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import HubError, Unavailable
 from app.domain.ids import new_id
+from app.domain.templates import WorkflowTemplate
 from app.domain.workflows import RUNNABLE, ErrorSeverity, ExecutionStatus, StepStatus
-from app.engine.advance import advance, look
+from app.engine.advance import Standing, advance, look
 from app.engine.checkpoints import FencedSaver, Pool
 from app.engine.compiler import START_STATE, Compiled, Engine, Graph
 from app.engine.failing import ended, fail_execution, note_error
 from app.engine.leases import Execution, LostLease
 from app.engine.phases.base import ACTOR
-from app.services.tasks import cancel_open_tasks
+from app.engine.phases.withdrawal import cancel_unfinished
 from db.queries.changes import read, transition
 from db.queries.entities import EXECUTION
 from db.queries.executions import hold_fence, postpone, release
@@ -55,85 +57,113 @@ class Tools:
 async def run_execution(tools: Tools, claimed: Row[Any], control: RunControl) -> None:
     """Bring a claimed execution as far as it can go now, and give its lease back. Raises nothing but cancellation."""
     try:
-        await _run(tools, claimed, control)
+        template, graph = await tools.compiled.get(claimed.workflow_name, claimed.template_version)
+        await Run(tools, claimed, template).go(graph, control)
     except LostLease:
         log.info("lost the lease, another worker goes on", execution_id=str(claimed.execution_id))
     except GraphDrained:
         await _give_up(tools, claimed, 0.0)
     except AWAY as error:
-        log.warning(
-            "the database is away, the execution waits", execution_id=str(claimed.execution_id), error=repr(error)
-        )
+        log.warning("the database is away", execution_id=str(claimed.execution_id), error=repr(error))
         await _give_up(tools, claimed, AWAY_SECONDS)
     except Exception as error:
         await _note_defect(tools, claimed, error)
 
 
-async def _run(tools: Tools, claimed: Row[Any], control: RunControl) -> None:
-    template, graph = await tools.compiled.get(claimed.workflow_name, claimed.template_version)
-    execution = Execution(claimed.execution_id, claimed.fence, template, claimed.input_context, claimed.decision_id)
-    first = claimed.execution_status == ExecutionStatus.PENDING.value
-    if await tools.database.transact(lambda session: _start_or_park(session, execution, claimed, first)):
-        return
-    if control.drain_requested:
-        raise GraphDrained
-    waits = await _run_graph(tools, execution, graph, control)
-    await tools.database.transact(lambda session: _end_or_park(session, execution, claimed, waits))
+class Run:
+    """One claim of one execution."""
 
-
-async def _start_or_park(session: AsyncConnection, execution: Execution, claimed: Row[Any], first: bool) -> bool:
-    """Pending → running at the first claim; True when the phase under way still waits, and the lease was given back."""
-    if first:
-        await execution.hold(session)
-        values = {"started_at": func.clock_timestamp(), "last_activity": func.clock_timestamp()}
-        await transition(
-            session, EXECUTION, execution.execution_id, ExecutionStatus.RUNNING, "running", ACTOR, values=values
+    def __init__(self, tools: Tools, claimed: Row[Any], template: WorkflowTemplate) -> None:
+        self._tools = tools
+        self._claimed = claimed
+        self._execution = Execution(
+            claimed.execution_id, claimed.fence, template, claimed.input_context, claimed.decision_id
         )
-        return False
-    if await look(session, execution):
-        return False
-    await release(session, execution.execution_id, execution.fence, claimed.wake_seq)
-    return True
+        self._is_new = claimed.execution_status == ExecutionStatus.PENDING.value
+        self._standing: Standing | None = None
+        self._parked = False
 
+    async def go(self, graph: Graph, control: RunControl) -> None:
+        """See what the rows say; run the graph if that lets it go on; park or end the execution."""
+        await self._transact(self._start if self._is_new else self._look)
+        if self._parked:
+            return
+        if control.drain_requested:
+            raise GraphDrained
+        try:
+            await self._run_graph(graph, control)
+        except LostLease:
+            # parked already, and another run took the execution up before LangGraph had noted that it waits
+            if not self._parked:
+                raise
+        if not self._parked:
+            await self._transact(self._end)
 
-async def _run_graph(tools: Tools, execution: Execution, graph: Graph, control: RunControl) -> bool:
-    """Run the graph on from its latest checkpoint, or from the start; whether it waits, or else has come to its end.
+    async def _run_graph(self, graph: Graph, control: RunControl) -> None:
+        """Run the graph on from its latest checkpoint, or from the start, until it waits or ends.
 
-    A node that was interrupted, or was at work when its worker died, is run again: it finds in the rows how far it
-    came. It is never resumed by a value, which would let it pass although its rows say wait.
-    """
-    saver = FencedSaver(tools.pool, execution.execution_id, execution.fence)
-    config: RunnableConfig = {
-        "configurable": {"thread_id": str(execution.execution_id)},
-        "recursion_limit": STEPS_AT_ONCE,
-    }
-    begun = await saver.is_begun(config)
+        A node that was interrupted, or was at work when its worker died, is run again: it finds in the rows how far it
+        came. It is never resumed by a value, which would let it pass although its rows say wait.
+        """
+        saver = FencedSaver(self._tools.pool, self._execution.execution_id, self._execution.fence)
+        config: RunnableConfig = {
+            "configurable": {"thread_id": str(self._execution.execution_id)},
+            "recursion_limit": STEPS_AT_ONCE,
+        }
+        begun = not self._is_new and await saver.is_begun(config)
+        await graph.copy({"checkpointer": saver}).ainvoke(
+            None if begun else START_STATE,
+            config,
+            context=Engine(self._advance),
+            durability="sync",
+            control=control,
+        )
 
-    async def advance_phase(phase: str, step_number: int) -> str | None:
-        return await tools.database.transact(lambda session: advance(session, execution, phase, step_number))
+    async def _advance(self, phase: str, step_number: int) -> str | None:
+        """What a node does. A pass that must wait gives the lease back in the transaction that says so."""
+        if self._standing is not None and self._standing.step_number == step_number:
+            return self._standing.next_phase
 
-    state = await graph.copy({"checkpointer": saver}).ainvoke(
-        None if begun else START_STATE,
-        config,
-        context=Engine(advance_phase),
-        durability="sync",
-        control=control,
-    )
-    return "__interrupt__" in cast(dict[str, Any], state)
+        async def work(session: AsyncConnection) -> str | None:
+            next_phase = await advance(session, self._execution, phase, step_number)
+            if next_phase is None:
+                await self._release(session)
+            return next_phase
 
+        next_phase = await self._tools.database.transact(work)
+        self._parked = next_phase is None
+        return next_phase
 
-async def _end_or_park(session: AsyncConnection, execution: Execution, claimed: Row[Any], waits: bool) -> None:
-    """Complete the execution unless it waits or has failed, and give the lease back."""
-    await execution.hold(session)
-    row = await latest_step(session, execution.execution_id)
-    failed = row is not None and row.step_status == StepStatus.FAILED.value
-    if waits or failed:
-        await release(session, execution.execution_id, execution.fence, claimed.wake_seq)
-        return
-    values = {**ended(), "lease_owner": null(), "lease_until": null()}
-    await transition(
-        session, EXECUTION, execution.execution_id, ExecutionStatus.COMPLETED, "completed", ACTOR, values=values
-    )
+    async def _start(self, session: AsyncConnection) -> None:
+        """Pending → running, at the first claim."""
+        await self._execution.hold(session)
+        values = {"started_at": func.clock_timestamp(), "last_activity": func.clock_timestamp()}
+        await self._transition(session, ExecutionStatus.RUNNING, "running", values)
+
+    async def _look(self, session: AsyncConnection) -> None:
+        """Whether there is anything to do for the graph; if not, park at once."""
+        self._standing = await look(session, self._execution)
+        self._parked = self._standing is not None and self._standing.next_phase is None
+        if self._parked:
+            await self._release(session)
+
+    async def _end(self, session: AsyncConnection) -> None:
+        """After the last phase: complete the execution, unless it has failed."""
+        await self._execution.hold(session)
+        step = await latest_step(session, self._execution.execution_id)
+        if step is None or step.step_status != StepStatus.FAILED.value:
+            await self._transition(session, ExecutionStatus.COMPLETED, "completed", ended())
+
+    async def _transition(
+        self, session: AsyncConnection, target: ExecutionStatus, event_type: str, values: dict[str, Any]
+    ) -> None:
+        await transition(session, EXECUTION, self._execution.execution_id, target, event_type, ACTOR, values=values)
+
+    async def _release(self, session: AsyncConnection) -> None:
+        await release(session, self._execution.execution_id, self._execution.fence, self._claimed.wake_seq)
+
+    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        await self._tools.database.transact(work)
 
 
 async def _give_up(tools: Tools, claimed: Row[Any], seconds: float) -> None:
@@ -185,7 +215,7 @@ async def _store_defect(
     failures = await count_defects(session, claimed.execution_id, where["step_number"]) + 1
     detail = {**where, "correlation_id": correlation_id, "defect_at_step": where["step_number"]}
     if failures >= DEFECTS_MAX:
-        await cancel_open_tasks(session, claimed.execution_id, ACTOR, message)
+        await cancel_unfinished(session, claimed.execution_id, message)
     if not await hold_fence(session, claimed.execution_id, claimed.fence):
         raise LostLease(claimed.execution_id)
     status = ExecutionStatus((await read(session, EXECUTION, claimed.execution_id)).execution_status)
@@ -197,7 +227,6 @@ async def _store_defect(
     if status is ExecutionStatus.PENDING:
         await transition(session, EXECUTION, claimed.execution_id, ExecutionStatus.RUNNING, "running", ACTOR)
     await fail_execution(session, claimed.execution_id, where, message, detail)
-    await release(session, claimed.execution_id, claimed.fence, claimed.wake_seq)
 
 
 def _where(step: Row[Any] | None) -> dict[str, Any]:

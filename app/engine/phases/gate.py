@@ -16,7 +16,8 @@ from app.domain.templates import GatePhase
 from app.engine.phases.base import ACTOR, Done, Failed, Judgement, Visit, Waiting
 from app.engine.phases.requests import review_request, verdict_request
 from app.engine.phases.results import results_of
-from app.engine.phases.work import ask, cancel, join
+from app.engine.phases.withdrawal import cancel
+from app.engine.phases.work import ask, join
 from db.queries.changes import amend, append, create, transition
 from db.queries.entities import GATE
 from db.queries.phase_results import latest_decision_id, latest_gate

@@ -8,12 +8,12 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.ids import new_id
-from app.domain.tasks import HELD, TaskKind, TaskStatus
+from app.domain.tasks import TaskKind, TaskStatus
 from app.domain.templates import Phase, TaskSpec
 from app.engine.phases.base import ACTOR, Failed, Judgement, Visit, Waiting
 from app.engine.phases.results import results_of
 from app.engine.phases.revisions import revision_of
-from app.services.workload import follow_load
+from app.engine.phases.withdrawal import task_detail
 from db.queries.changes import transition
 from db.queries.entities import TASK
 from db.queries.phase_results import latest_decision_id
@@ -105,15 +105,6 @@ async def join(session: AsyncConnection, rows: Sequence[Row[Any]]) -> Judgement 
     return None if all(task.status == TaskStatus.COMPLETED.value for task in rows) else Waiting()
 
 
-async def cancel(session: AsyncConnection, rows: Sequence[Row[Any]], reason: str) -> None:
-    """Cancel open tasks; their agents' status follows."""
-    for task in rows:
-        detail = {**_detail(task), "reason": reason}
-        await transition(session, TASK, task.task_id, TaskStatus.CANCELLED, "cancelled", ACTOR, detail=detail)
-    for agent_id in sorted({task.assigned_agent_id for task in rows if TaskStatus(task.status) in HELD}):
-        await follow_load(session, agent_id, ACTOR)
-
-
 async def _try_again(session: AsyncConnection, task: Row[Any]) -> None:
     await transition(
         session,
@@ -124,15 +115,10 @@ async def _try_again(session: AsyncConnection, task: Row[Any]) -> None:
         ACTOR,
         expected_version=task.version,
         values={"assigned_agent_id": None, "started_at": None, "completed_at": None, "result": None},
-        detail={**_detail(task), "failures": task.failures, "max_failures": task.max_failures, "reason": task.error},
+        detail={
+            **task_detail(task),
+            "failures": task.failures,
+            "max_failures": task.max_failures,
+            "reason": task.error,
+        },
     )
-
-
-def _detail(task: Row[Any]) -> dict[str, Any]:
-    return {
-        "execution_id": str(task.execution_id),
-        "decision_id": str(task.decision_id) if task.decision_id is not None else None,
-        "agent_id": task.assigned_agent_id,
-        "phase": task.phase,
-        "task_name": task.task_name,
-    }

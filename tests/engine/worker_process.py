@@ -1,0 +1,131 @@
+"""Worker processes for the tests, which die or freeze at a given point of their own accord.
+
+`python -m tests.engine.worker_process` loads everything once and then forks a worker for each line of JSON on its
+standard input: `{"url", "name", "lease", "log", "signal", "visit", "moment"}`; it answers with the process id. The
+worker sends itself `signal` (9: SIGKILL, 19: SIGSTOP; 0: none) at its n-th visit to the database (`visit`, counted over
+transactions and checkpoints, claims left out), at one of four moments: `before` the transaction, in it just before the
+`fence` is checked, `inside` it when all is written, or `after` its commit.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.engine.checkpoints import FencedSaver
+from app.engine.leases import Execution
+from app.engine.runner import Worker
+from app.live.hints import HintSender
+from db.session import Database
+
+
+class Trap:
+    """Counts visits to the database, and sends this process its signal at the chosen one."""
+
+    def __init__(self, number: int, visit: int, moment: str) -> None:
+        self._signal = number
+        self._visit = visit
+        self._moment = moment
+        self._visits = 0
+
+    def enter(self) -> int:
+        """The number of the visit that begins."""
+        self._visits += 1
+        return self._visits
+
+    def at(self, visit: int, moment: str) -> None:
+        """Spring, if this is the moment."""
+        if self._signal and visit == self._visit and moment == self._moment:
+            os.kill(os.getpid(), self._signal)
+
+
+def set_trap(trap: Trap) -> None:
+    """Let every transaction and every visit of a saver pass by the trap."""
+    real_transact, real_cursor, real_hold = Database.transact, FencedSaver._cursor, Execution.hold
+    current: ContextVar[int] = ContextVar("visit")
+
+    async def transact(self: Database, work: Callable[[AsyncConnection], Awaitable[Any]]) -> Any:
+        visit = trap.enter()
+        trap.at(visit, "before")
+        current.set(visit)
+
+        async def watched(session: AsyncConnection) -> Any:
+            result = await work(session)
+            trap.at(visit, "inside")
+            return result
+
+        result = await real_transact(self, watched)
+        trap.at(visit, "after")
+        return result
+
+    @contextlib.asynccontextmanager
+    async def cursor(self: FencedSaver, *, pipeline: bool = False) -> AsyncIterator[Any]:
+        visit = trap.enter()
+        trap.at(visit, "before")
+        async with real_cursor(self, pipeline=pipeline) as found:
+            yield found
+            trap.at(visit, "inside")
+        trap.at(visit, "after")
+
+    async def hold(self: Execution, session: AsyncConnection) -> None:
+        trap.at(current.get(), "fence")
+        await real_hold(self, session)
+
+    Execution.hold = hold  # type: ignore[method-assign]
+    Database.transact = transact  # type: ignore[method-assign]
+    FencedSaver._cursor = cursor  # type: ignore[method-assign]
+
+
+async def work(url: str, name: str, lease: float) -> None:
+    """Work until SIGTERM."""
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    database = Database(url, pool_size=5, read_pool_size=1)
+    await database.open()
+    worker = Worker(database, HintSender(database), name=name, lease_seconds=lease, concurrency=4, first_backoff=0.1)
+    await worker.start()
+    await stopping.wait()
+    await worker.stop()
+    await database.close()
+
+
+def run_child(order: dict[str, Any]) -> None:
+    """Be a worker process, and end."""
+    with Path(order["log"]).open("a", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+    set_trap(Trap(order["signal"], order["visit"], order["moment"]))
+    asyncio.run(work(order["url"], order["name"], order["lease"]))
+
+
+def main() -> None:
+    """Fork a worker for each line."""
+    # nobody waits for the children: the kernel clears them away
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            sys.stdin.close()
+            run_child(order)
+            os._exit(0)
+        print(child, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
