@@ -34,9 +34,9 @@ app.add_typer(token_app, name="token")
 app.command()(demo)
 app.command()(query)
 
-Host = Annotated[str | None, typer.Option(envvar="HUB_HOST", help="Address to listen on.  [default: 127.0.0.1]")]
+Host = Annotated[str | None, typer.Option(envvar="HUB_HOST", help="Address to listen on. (default: 127.0.0.1)")]
 Port = Annotated[
-    int | None, typer.Option(envvar="HUB_PORT", min=0, max=65535, help="Port; 0 takes a free one.  [default: 8000]")
+    int | None, typer.Option(envvar="HUB_PORT", min=0, max=65535, help="Port; 0 takes a free one. (default: 8000)")
 ]
 DataDir = Annotated[
     Path | None,
@@ -52,11 +52,11 @@ DatabaseUrl = Annotated[
 def connection(
     ctx: typer.Context,
     url: Annotated[
-        str | None, typer.Option(envvar="HUB_URL", help="The hub to talk to.  [default: http://HOST:PORT]")
+        str | None, typer.Option(envvar="HUB_URL", help="The hub to talk to. (default: http://HOST:PORT)")
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(envvar="HUB_TOKEN", help="Bearer token.  [default: admin.token of the data folder]"),
+        typer.Option(envvar="HUB_TOKEN", help="Bearer token. (default: admin.token of the data folder)"),
     ] = None,
 ) -> None:
     """The control plane for teams of AI agents. `hub up` starts everything on this machine."""

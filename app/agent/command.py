@@ -48,6 +48,9 @@ def run(
         str | None,
         typer.Option(help="The command's model, recorded as a model assignment; Claude's JSON tells it by itself."),
     ] = None,
+    subscription: Annotated[
+        bool, typer.Option("--subscription", help="A subscription covers the calls: their cost is recorded as 0.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a run of the command is killed.")] = 3_600,
     workdir: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="The folder that the command runs in.")
@@ -71,6 +74,7 @@ def run(
         concurrency=concurrency,
         provider=provider,
         model=model,
+        subscription=subscription,
         seconds=timeout,
         folder=workdir.resolve(),
     )

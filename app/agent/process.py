@@ -48,8 +48,15 @@ class Command:
         A cancellation ends the whole process group (SIGTERM, after some seconds SIGKILL) before it goes on.
         """
         started = monotonic()
+        starting = asyncio.create_task(self._start(variables, on_line))
         try:
-            transport, output = await self._start(variables, on_line)
+            transport, output = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # let it start: asyncio kills the shell of a start that is cut off without the rest of its group, and may
+            # then wait for it for ever (seen on Python 3.11)
+            with suppress(OSError):
+                await _end(*await asyncio.shield(starting))
+            raise
         except OSError as error:
             return Finished(127, "", "", 0, fault=f"it could not be started: {error}")
         group = transport.get_pid()

@@ -42,6 +42,7 @@ class AgentOptions:
     concurrency: int = 1
     provider: Provider = Provider.CLAUDE_CODE
     model: str | None = None
+    subscription: bool = False
     seconds: float = 3_600.0
     folder: Path = Path()
     beat_seconds: float = BEAT_SECONDS
@@ -67,12 +68,13 @@ class Runner:
             log=log,
             provider=options.provider,
             model=options.model,
+            subscription=options.subscription,
         )
         self._wake = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._works: dict[str, Work] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._uncertain = False
+        self._unknown: frozenset[str] = frozenset()
 
     def stop(self) -> None:
         """Take no more tasks, give back those at hand, and end."""
@@ -140,11 +142,25 @@ class Runner:
             presence = await self._reporter.beat()
             if presence is None:
                 continue
-            for task_id, work in self._works.items():
-                if task_id not in presence.task_ids:
-                    work.suspect()
+            await self._agree(presence.task_ids)
             if presence.status is AgentStatus.OFFLINE:
                 await self._come_back()
+
+    async def _agree(self, held: frozenset[str]) -> None:
+        """Doubt what the hub does not count as this agent's; give back what only the hub does.
+
+        That is a task whose claim was cut off. A claim that is on its way looks the same for a moment, so a task is
+        given back when two beats have found it.
+        """
+        for task_id, work in self._works.items():
+            if task_id not in held:
+                work.suspect()
+        unknown = held - set(self._works)
+        for task_id in unknown & self._unknown:
+            self._log.warning("giving back a task that this agent knows nothing of", task_id=task_id)
+            with suppress(HubUnreachable, HubRefused, HubFault):
+                await self._hub.release_unknown(task_id, "the agent knows nothing of it")
+        self._unknown = unknown
 
     async def _come_back(self) -> None:
         """The hub gave the agent up, after a cut of the network for instance: be online again."""
@@ -178,29 +194,14 @@ class Runner:
     async def _next(self) -> Task | None:
         """Claim a task; None when there is none, or it is not known."""
         try:
-            if self._uncertain:
-                await self._settle()
             return await self._hub.claim()
         except HubUnreachable as error:
-            # the claim may have reached the hub although its answer did not come back
-            self._uncertain = True
+            # should the claim have reached the hub all the same, the beat will find the task
             self._log.warning("cannot claim", reason=str(error))
         except HubRefused as refusal:
-            self._uncertain = refusal.code == "AGENT_AT_CAPACITY"
             if refusal.code == "AGENT_UNAVAILABLE":
                 self._beat_now.set()
             self._log.warning("claim refused", code=refusal.code, reason=refusal.message)
         except HubFault as fault:
             self._log.error("cannot claim", reason=str(fault))
         return None
-
-    async def _settle(self) -> None:
-        """Give back what the hub counts as this agent's and the agent does not know of."""
-        presence = await self._reporter.beat()
-        if presence is None:
-            raise HubUnreachable("the hub does not say what this agent holds")
-        for task_id in presence.task_ids - set(self._works):
-            self._log.warning("giving back a task that was claimed in a cut", task_id=task_id)
-            with suppress(HubRefused):
-                await self._hub.release_unknown(task_id, "claimed while the network was cut")
-        self._uncertain = False

@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
@@ -56,7 +57,10 @@ class _End(Enum):
 
 @dataclass(frozen=True)
 class Bench:
-    """What every task of an agent is done with. `model` and `provider` are the user's word on what the command uses."""
+    """What every task of an agent is done with. `model` and `provider` are the user's word on what the command uses.
+
+    With `subscription` a call costs nothing, whatever price the command prints.
+    """
 
     agent_id: str
     hub: AgentHub
@@ -66,6 +70,7 @@ class Bench:
     log: FilteringBoundLogger
     provider: Provider
     model: str | None
+    subscription: bool
 
 
 class Work:
@@ -232,7 +237,7 @@ class Work:
     async def _record_models(self, output: Output, finished: Finished, assignment: Assignment | None) -> None:
         """Record what the models' work took: for the one that the user named, else for each that the command tells."""
         if assignment is not None:
-            total = _total(output.models, finished.duration_ms)
+            total = self._paid(_total(output.models, finished.duration_ms))
             await self._noted(lambda: self._hub.complete_model(assignment, total))
             return
         for number, use in enumerate(output.models):
@@ -243,7 +248,10 @@ class Work:
     async def _record_model(self, use: ModelUse, number: int) -> None:
         name = use.model or UNNAMED_MODEL
         recorded = await self._hub.assign_model(self.task, self._bench.provider, name, number)
-        await self._hub.complete_model(recorded, use)
+        await self._hub.complete_model(recorded, self._paid(use))
+
+    def _paid(self, use: ModelUse) -> ModelUse:
+        return replace(use, cost=Decimal(0)) if self._bench.subscription else use
 
     async def _noted(self, say: Callable[[], Awaitable[Noted]]) -> Noted | None:
         """Say it until it is heard; a refusal is logged and does not touch the task."""

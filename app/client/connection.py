@@ -120,6 +120,7 @@ class HubClient:
                     connected()
                     request = GraphQLRequest(operation, variable_values={**variables, "after": cursor})
                     async for result in transport.subscribe(request):
+                        _stay_cancelled()
                         change = _change(result.data, result.errors)
                         receive(change)
                         cursor = change["cursor"]
@@ -130,11 +131,11 @@ class HubClient:
             except TransportQueryError as error:
                 cursor = _cursor_after(_fault(error.errors or [str(error)]), cursor)
             except (TransportError, OSError, TimeoutError) as error:
-                _stay_cancelled()
                 # once may mean that the token's rights changed; a token that is worth nothing is refused again
                 refusals += _is_refusal(error)
                 if refusals > 1:
                     raise HubUnauthorised(self._unauthorised_text()) from None
+            _stay_cancelled()
             await asyncio.sleep(backoff.delay())
 
     @asynccontextmanager
@@ -152,6 +153,7 @@ class HubClient:
         )
         try:
             await transport.connect()
+            _stay_cancelled()
             yield transport
         finally:
             await transport.close()
@@ -230,7 +232,11 @@ def _is_refusal(error: BaseException) -> bool:
 
 
 def _stay_cancelled() -> None:
-    """Raise `CancelledError` again where the transport replaced it by an error of its own while it closed."""
+    """Raise the `CancelledError` again that the transport swallowed.
+
+    It does so when it is cancelled while it closes a broken socket (it raises its own error then), and, on Python 3.11,
+    when that comes just as an `asyncio.wait_for` inside it is done.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -22,9 +22,16 @@ STATUS_STYLES = {
 }
 
 
+PIPED_WIDTH = 240
+"""How wide tables are that go to a file or another program: nothing is wrapped there."""
+
+
 def out() -> Console:
     """Standard output, made anew so that a redirected stream is heeded."""
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, PIPED_WIDTH)
+    return console
 
 
 def print_json(value: Any) -> None:
@@ -33,10 +40,10 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """A table; the sentence `empty` where there is no row."""
+    """A table, the ids in its first column whole; the sentence `empty` where there is no row."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         table.add_row(*map(_cell, row))
     if table.row_count:
@@ -55,6 +62,13 @@ def moment(value: str | None) -> str:
 def checks_text(checks: Iterable[Mapping[str, Any]]) -> str:
     """Automated checks in one line: passed ones, and what was measured beside its thresholds for the others."""
     return "; ".join(check_text(check) for check in checks)
+
+
+def checks_summary(checks: Sequence[Mapping[str, Any]]) -> str:
+    """How many automated checks passed, and which did not; empty where there are none."""
+    failed = [check["name"] for check in checks if not check["passed"]]
+    passed = f"{len(checks) - len(failed)} of {len(checks)} passed" if checks else ""
+    return f"{passed}; failed: {', '.join(failed)}" if failed else passed
 
 
 def check_text(check: Mapping[str, Any]) -> str:

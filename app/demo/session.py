@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from rich.markup import escape
+
 from app.client.connection import HubClient
 from app.client.errors import ClientError
 from app.client.operations import access, quality_gates, workflows
 from app.client.watching import State, watch
 from app.demo.figures import Figures, figures_of
 from app.demo.show import Progress
-from app.demo.team import Team
+from app.demo.team import Team, whole
 from app.domain.quality_gates import ApprovalStatus, GateType
 
 WORKFLOW = "code-audit"
@@ -71,24 +73,29 @@ class Demo:
     async def _carry_through(self, team: Team) -> None:
         self._progress.say("Starting john-pm and three auditors …")
         await team.start()
-        self._execution_id = await self._start()
-        self._progress.say(f"Started {WORKFLOW} of {self._options.path}: {self._execution_id}")
+        await whole(self._start())
         try:
             async with asyncio.timeout(self._options.seconds) as self._limit, asyncio.TaskGroup() as group:
                 others = [group.create_task(team.guard()), group.create_task(self._approve())]
-                await watch(self._client, self._execution_id, self._show, self._progress.hear)
+                await watch(self._client, self._started, self._show, self._progress.hear)
                 for task in others:
                     task.cancel()
         except TimeoutError:
             raise DemoTimeout(f"The audit did not end within {self._options.seconds:g} seconds.") from None
 
-    async def _start(self) -> str:
+    @property
+    def _started(self) -> str:
+        if self._execution_id is None:
+            raise RuntimeError("the audit was not started")
+        return self._execution_id
+
+    async def _start(self) -> None:
         context: dict[str, Any] = {"path": str(self._options.path)}
         if self._options.include:
             context["include"] = list(self._options.include)
         given = {"workflowName": WORKFLOW, "inputContext": context, "idempotencyKey": f"demo:{uuid4()}"}
-        execution_id: str = (await self._client.mutate(workflows.START, given))["workflow"]["executionId"]
-        return execution_id
+        self._execution_id = (await self._client.mutate(workflows.START, given))["workflow"]["executionId"]
+        self._progress.say(f"Started {WORKFLOW} of {self._options.path}: {self._execution_id}")
 
     def _show(self, state: State) -> None:
         self._progress.show(state)
@@ -121,6 +128,7 @@ class Demo:
                 await self._client.mutate(quality_gates.APPROVE, given)
             else:
                 self._limit.reschedule(None)
+                self._progress.say(escape((await self._outcome())["report"] or ""))
                 self._progress.say(
                     "\nThe audit waits for your final approval. Give it in another terminal:\n\n"
                     f"  {approve_command(self._client.url, gate['gateId'])}\n\n"
@@ -141,7 +149,7 @@ class Demo:
             await self._client.mutate(workflows.CANCEL, given, seconds=5)
 
     async def _outcome(self) -> Figures:
-        reply = await self._client.execute(workflows.OUTCOME, {"executionId": self._execution_id})
+        reply = await self._client.execute(workflows.OUTCOME, {"executionId": self._started})
         return figures_of(reply["workflow"])
 
 

@@ -4,11 +4,12 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from app.client.connection import HubClient
 from app.client.errors import ClientError
@@ -78,7 +79,7 @@ class Team:
                     "belongs to, and start again."
                 )
         for member in TEAM:
-            self._processes[member.agent_id] = await self._start(member, await self._token(member))
+            await whole(self._start(member))
         await self._all_online()
 
     async def guard(self) -> None:
@@ -125,7 +126,10 @@ class Team:
         secret: str = payload["secret"]
         return secret
 
-    async def _start(self, member: Member, token: str) -> asyncio.subprocess.Process:
+    async def _start(self, member: Member) -> None:
+        self._processes[member.agent_id] = await self._process(member, await self._token(member))
+
+    async def _process(self, member: Member, token: str) -> asyncio.subprocess.Process:
         capabilities = [word for name in member.capabilities for word in ("--capability", name)]
         command = self._pm_command if member.role is AgentRole.PM else self._agent_command
         with self._log_file(member.agent_id).open("wb") as log:
@@ -170,6 +174,19 @@ class Team:
         with suppress(OSError):
             return self._log_file(agent_id).read_text(errors="replace")[-LOG_TAIL:]
         return ""
+
+
+async def whole(starting: Coroutine[Any, Any, None]) -> None:
+    """Carry this through, cancelled or not, so that `stop` knows of every token and process.
+
+    Besides, asyncio may wait for ever for a process whose start was cut off (seen on Python 3.11).
+    """
+    task = asyncio.create_task(starting)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _agent_line(member: Member, command: str, folder: Path, capabilities: Sequence[str]) -> list[str]:

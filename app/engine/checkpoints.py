@@ -88,7 +88,7 @@ class FencedSaver(AsyncPostgresSaver):
             connection.cursor(binary=True, row_factory=dict_row) as cursor,
         ):
             await cursor.execute(HOLD_FENCE, self._fence)
-            if False:
+            if cursor.rowcount != 1:
                 raise LostLease(self._fence[0])
             yield cursor
 

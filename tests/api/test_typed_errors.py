@@ -78,12 +78,13 @@ async def test_empty_reasoning_and_confidence_out_of_range(database: Database, a
         "outcome": "so",
         "confidenceScore": 5,
     }
-    for change, field in [
+    changes: list[tuple[dict[str, Any], str]] = [
         ({"reasoningProcess": "  "}, "input.reasoningProcess"),
         ({"confidenceScore": 11}, "input.confidenceScore"),
         ({"confidenceScore": 0}, "input.confidenceScore"),
         ({"outcome": ""}, "input.outcome"),
-    ]:
+    ]
+    for change, field in changes:
         error = await refused(database, admin, "decisionRecord", **(decision | change))
         assert (error["code"], error["field"]) == ("INVALID_INPUT", field)
 

@@ -17,7 +17,7 @@ MACHINES = [AGENT_MACHINE, TASK_MACHINE, EXECUTION_MACHINE, ASSIGNMENT_MACHINE, 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 def test_every_status_has_its_row_and_is_reachable(machine: Machine[Any]) -> None:
-    statuses = set(type(machine.initial))
+    statuses = set(type(machine.initial).__members__.values())
     assert set(machine.transitions) == statuses
     reached, todo = {machine.initial}, [machine.initial]
     while todo:

@@ -10,7 +10,7 @@ from app.client.connection import HubClient
 from app.client.errors import NotFoundHere
 from app.client.operations import quality_gates
 from app.client.options import run
-from app.client.output import checks_text, out, print_json, print_table
+from app.client.output import checks_summary, out, print_json, print_table
 from app.client.paging import walk
 from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
 
@@ -58,7 +58,7 @@ def list_gates(
                 gate["gateType"],
                 gate["approvalStatus"],
                 gate["execution"]["workflowName"],
-                checks_text(gate["automatedChecks"]),
+                checks_summary(gate["automatedChecks"]),
             )
             for gate in gates
         ),
