@@ -43,6 +43,7 @@ SCORE = Range(Decimal(0), Decimal(10))
 PERCENT = Range(Decimal(0), Decimal(100))
 NOT_NEGATIVE = Range(0)
 INT32 = Range(0, 2**31 - 1)
+INT64_LOW, INT64_HIGH = -(2**63), 2**63 - 1
 MONEY = Range(Decimal(0), Decimal("99999999.999999"))
 
 
@@ -89,6 +90,8 @@ def _children(field: str, node: Any) -> Sequence[Any]:
         return ()
     if isinstance(node, float) and (node != node or node in (float("inf"), float("-inf"))):
         raise InvalidInput(f"{field} contains a number that JSON cannot carry.", f"input.{field}")
+    if isinstance(node, int) and not INT64_LOW <= node <= INT64_HIGH:
+        raise InvalidInput(f"{field} contains an integer of more than 64 bits; send it as text.", f"input.{field}")
     return node if isinstance(node, (list, tuple)) else ()
 
 

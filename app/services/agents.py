@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.agents import CONCURRENCY, ONLINE, AgentRole, AgentStatus, check_agent_id
+from app.domain.agents import AGENT_MACHINE, CONCURRENCY, ONLINE, AgentRole, AgentStatus, check_agent_id
 from app.domain.errors import InvalidInput
 from app.domain.principals import Principal
 from app.domain.rules import NAME_MAX, bounded_json, bounded_list, clean_text, required_text
@@ -51,6 +51,8 @@ async def register_agent(session: AsyncConnection, principal: Principal, command
         return row
     await release_tasks_of(session, command.agent_id, principal.name, "the agent registered anew")
     row = await amend(session, AGENT, command.agent_id, "registered", principal.name, values=values)
+    # and what was being claimed for the earlier process while we began
+    await release_tasks_of(session, command.agent_id, principal.name, "the agent registered anew")
     await touch_report(session, command.agent_id)
     if AgentStatus(row.status) in ONLINE:
         await follow_load(session, command.agent_id, principal.name)
@@ -92,9 +94,11 @@ async def set_agent_status(session: AsyncConnection, principal: Principal, comma
         raise InvalidInput(
             f"The status {command.status.upper()} follows from the agent's tasks and cannot be set.", "input.status"
         )
-    if command.status is not AgentStatus.IDLE:
-        await release_tasks_of(session, command.agent_id, principal.name, reason or f"agent {command.status.value}")
-    return await transition(
+    if command.status is AgentStatus.IDLE:
+        await _require_absent(session, command.agent_id)
+    why = reason or f"the agent is {command.status.value}"
+    await release_tasks_of(session, command.agent_id, principal.name, why)
+    changed = await transition(
         session,
         AGENT,
         command.agent_id,
@@ -104,3 +108,18 @@ async def set_agent_status(session: AsyncConnection, principal: Principal, comma
         expected_version=command.expected_version,
         detail={"reason": reason},
     )
+    # a claim that was on its way when we began is visible only now that the agent's row is ours
+    await release_tasks_of(session, command.agent_id, principal.name, why)
+    return changed
+
+
+async def _require_absent(session: AsyncConnection, agent_id: str) -> None:
+    """IDLE is how an agent comes back from error or offline; an online one's status follows from its tasks."""
+    agent = await read(session, AGENT, agent_id, lock=True)
+    AGENT_MACHINE.require(AgentStatus(agent.status), AgentStatus.IDLE)
+    if AgentStatus(agent.status) in ONLINE:
+        raise InvalidInput(
+            f"{agent_id} is {agent.status.upper()}, which follows from its tasks; IDLE can be set only from ERROR or "
+            "OFFLINE. Nothing was changed.",
+            "input.status",
+        )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.agents import check_agent_id
-from app.domain.errors import NotFound, Unavailable
+from app.domain.errors import InvalidInput, NotFound, Unavailable
 from app.domain.principals import Principal
 from app.domain.rules import bounded_json
 from db.queries.agents import merge_reports
@@ -93,7 +93,12 @@ class ReportWriter:
             self._refuse(batch, Unavailable("The hub is shutting down; report again."))
             raise
         except Exception as error:
-            self._refuse(batch, error)
+            if len(batch) == 1 or not isinstance(error, InvalidInput):
+                self._refuse(batch, error)
+                return
+            # one that cannot be stored must not take the others with it
+            for entry in batch:
+                await self._write([entry])
             return
         for report, stored in batch:
             if stored.done():

@@ -302,8 +302,11 @@ async def cancel_open_tasks(session: AsyncConnection, execution_id: UUID, actor:
 
 
 async def held_task(session: AsyncConnection, principal: Principal, task_id: UUID) -> Row[Any]:
-    """The task, if the principal may act on it: its token names the holder, or no agent at all. Raises `ClaimLost`."""
-    task = await read(session, TASK, task_id)
+    """The task, locked, if the principal may act on it: its token names the holder, or no agent. Raises `ClaimLost`.
+
+    The lock keeps the holder the same until the answer is stored, with or without an expected version.
+    """
+    task = await read(session, TASK, task_id, lock=True)
     if principal.agent_id is not None and task.assigned_agent_id != principal.agent_id:
         holder = task.assigned_agent_id or "nobody"
         raise ClaimLost(f"The task {task_id} is held by {holder}, not by {principal.agent_id}. Nothing was changed.")

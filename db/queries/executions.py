@@ -13,7 +13,9 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Float,
+    Integer,
     Text,
+    bindparam,
     func,
     literal,
     literal_column,
@@ -24,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.domain.workflows import EXECUTION_MACHINE, RUNNABLE, ExecutionStatus
 from db.tables.workflows import workflow_executions as executions
@@ -35,6 +38,43 @@ UNFINISHED = [
     for status in ExecutionStatus
     if status is not ExecutionStatus.FAILED and not EXECUTION_MACHINE.is_final(status)
 ]
+
+
+def _ahead(seconds: ColumnElement[float]) -> Any:
+    """The time in so many seconds, by the database's clock."""
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def _claim_statement() -> ReturningUpdate[Any]:
+    free = or_(executions.c.lease_until.is_(None), executions.c.lease_until < func.clock_timestamp())
+    runnable = (
+        select(executions.c.execution_id)
+        .where(executions.c.wake_seq > executions.c.handled_seq, IS_RUNNABLE, free)
+        .order_by(executions.c.execution_id)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(key_share=True, skip_locked=True)
+        .cte("runnable")
+    )
+    leased = {
+        "lease_owner": bindparam("new_owner"),
+        "lease_until": _ahead(bindparam("seconds", type_=Float)),
+        "fence": executions.c.fence + 1,
+    }
+    return (
+        update(executions)
+        .where(executions.c.execution_id == runnable.c.execution_id)
+        .values(**leased)
+        .returning(*executions.c)
+    )
+
+
+# built once: these two are what a worker asks most
+CLAIM = _claim_statement()
+HOLD = (
+    select(executions.c.execution_id)
+    .where(executions.c.execution_id == bindparam("held_id"), executions.c.fence == bindparam("held_fence"))
+    .with_for_update(key_share=True)
+)
 
 
 async def wake(connection: AsyncConnection, execution_id: UUID) -> None:
@@ -49,26 +89,13 @@ async def wake(connection: AsyncConnection, execution_id: UUID) -> None:
 
 
 async def claim(connection: AsyncConnection, owner: str, lease_seconds: float, limit: int) -> Sequence[Row[Any]]:
-    """Take the lease of up to `limit` runnable executions that nobody has, the oldest first; the rows as they are now.
+    """Take the lease of up to `limit` runnable executions that nobody has, the oldest; the rows as they are now.
 
     Rows that others are claiming or changing are passed over; whoever changes one wakes it again or is asked again.
     """
-    free = or_(executions.c.lease_until.is_(None), executions.c.lease_until < func.clock_timestamp())
-    runnable = (
-        select(executions.c.execution_id)
-        .where(executions.c.wake_seq > executions.c.handled_seq, IS_RUNNABLE, free)
-        .order_by(executions.c.execution_id)
-        .limit(limit)
-        .with_for_update(key_share=True, skip_locked=True)
-        .cte("runnable")
-    )
-    statement = (
-        update(executions)
-        .where(executions.c.execution_id == runnable.c.execution_id)
-        .values(lease_owner=owner, lease_until=_seconds_ahead(lease_seconds), fence=executions.c.fence + 1)
-        .returning(*executions.c)
-    )
-    return (await connection.execute(statement)).all()
+    given = {"new_owner": owner, "seconds": lease_seconds, "most": limit}
+    rows: Sequence[Row[Any]] = (await connection.execute(CLAIM, given)).all()
+    return rows
 
 
 async def renew(connection: AsyncConnection, held: Mapping[UUID, int], lease_seconds: float) -> set[UUID]:
@@ -81,7 +108,7 @@ async def renew(connection: AsyncConnection, held: Mapping[UUID, int], lease_sec
         update(executions)
         .where(executions.c.execution_id == pairs.c.execution_id, executions.c.fence == pairs.c.fence)
         .where(executions.c.lease_until.is_not(None))
-        .values(lease_until=_seconds_ahead(lease_seconds))
+        .values(lease_until=_ahead(literal(lease_seconds, Float)))
         .returning(executions.c.execution_id)
     )
     return set((await connection.execute(statement)).scalars())
@@ -100,18 +127,13 @@ async def release(connection: AsyncConnection, execution_id: UUID, fence: int, h
 
 async def postpone(connection: AsyncConnection, execution_id: UUID, fence: int, seconds: float) -> bool:
     """Keep the lease for so long and let nobody work on it; then it is runnable again. False if it is not ours."""
-    values = {"lease_until": _seconds_ahead(seconds)}
+    values = {"lease_until": _ahead(literal(seconds, Float))}
     return await _change_fenced(connection, execution_id, fence, values, executions.c.lease_owner.is_not(None))
 
 
 async def hold_fence(connection: AsyncConnection, execution_id: UUID, fence: int) -> bool:
     """Lock the execution until the transaction ends; False when the fence no longer holds. Other locks come first."""
-    statement = (
-        select(executions.c.execution_id)
-        .where(executions.c.execution_id == execution_id, executions.c.fence == fence)
-        .with_for_update(key_share=True)
-    )
-    return (await connection.execute(statement)).first() is not None
+    return (await connection.execute(HOLD, {"held_id": execution_id, "held_fence": fence})).first() is not None
 
 
 async def _change_fenced(
@@ -128,7 +150,3 @@ async def _change_fenced(
         .returning(executions.c.execution_id)
     )
     return (await connection.execute(statement)).first() is not None
-
-
-def _seconds_ahead(seconds: float) -> Any:
-    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, literal(seconds, Float))

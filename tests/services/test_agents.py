@@ -6,16 +6,28 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.agents import AgentRole, AgentStatus
 from app.domain.errors import IllegalTransition, InvalidInput, NotFound, StaleVersion
 from app.services.agents import RegisterAgent, SetAgentStatus, register_agent, set_agent_status
 from app.services.reports import ReportAgent, ReportWriter
+from app.services.tasks import ClaimTask, claim_task
 from db.session import Database
 from db.tables.agents import agent_reports, agents
 from db.tables.events import event_log
 from db.tables.tasks import tasks
-from tests.services.makers import ADMIN, a_running_task, agent_principal, an_agent, count, events_of, row_of, run
+from tests.services.makers import (
+    ADMIN,
+    a_running_task,
+    a_task,
+    agent_principal,
+    an_agent,
+    count,
+    events_of,
+    row_of,
+    run,
+)
 
 JAMES = agent_principal("james-dev")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,6 +88,37 @@ async def test_statuses_that_cannot_be_set(database: Database) -> None:
         await run(database, set_agent_status, JAMES, SetAgentStatus("james-dev", AgentStatus.ERROR, agent.version + 1))
     with pytest.raises(NotFound):
         await run(database, set_agent_status, ADMIN, SetAgentStatus("no-one", AgentStatus.ERROR))
+
+
+async def test_a_busy_agent_cannot_be_called_idle(database: Database) -> None:
+    await an_agent(database)
+    task = await a_running_task(database)
+    with pytest.raises(InvalidInput, match="follows from its tasks"):
+        await run(database, set_agent_status, JAMES, SetAgentStatus("james-dev", AgentStatus.IDLE))
+    assert (await row_of(database, tasks, task_id=task.task_id)).status == "running"
+
+
+async def test_a_claim_on_its_way_does_not_outlive_the_agents_going_offline(database: Database) -> None:
+    await an_agent(database)
+    task = await a_task(database)
+    claimed, go_on = asyncio.Event(), asyncio.Event()
+
+    async def claim(session: AsyncConnection) -> None:
+        await claim_task(session, JAMES, ClaimTask("james-dev"))
+        claimed.set()
+        await go_on.wait()
+
+    claiming = asyncio.create_task(database.transact(claim))
+    await claimed.wait()
+    leaving = asyncio.create_task(
+        run(database, set_agent_status, JAMES, SetAgentStatus("james-dev", AgentStatus.OFFLINE))
+    )
+    await asyncio.sleep(0.2)
+    go_on.set()
+    await asyncio.gather(claiming, leaving)
+    after = await row_of(database, tasks, task_id=task.task_id)
+    assert (after.status, after.assigned_agent_id) == ("pending", None)
+    assert (await row_of(database, agents, agent_id="james-dev")).status == "offline"
 
 
 async def test_reports_merge_key_by_key_and_the_newest_observation_wins(database: Database) -> None:

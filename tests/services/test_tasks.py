@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.agents import AgentRole, AgentStatus
 from app.domain.errors import (
@@ -18,6 +19,7 @@ from app.domain.errors import (
     StaleVersion,
 )
 from app.domain.ids import new_id
+from app.domain.tasks import TaskKind
 from app.services.agents import SetAgentStatus, set_agent_status
 from app.services.tasks import (
     ClaimTask,
@@ -27,11 +29,13 @@ from app.services.tasks import (
     ReleaseTask,
     ReportTaskProgress,
     StartTask,
+    answer_task,
     claim_task,
     complete_task,
     create_task,
     fail_task,
     release_task,
+    release_tasks_of,
     report_progress,
     start_task,
 )
@@ -175,6 +179,33 @@ async def test_only_the_holder_answers_and_only_with_the_present_version(databas
     with pytest.raises(IllegalTransition):
         await run(database, start_task, JAMES, StartTask(task.task_id, task.version))
     assert (await row_of(database, tasks, task_id=task.task_id)).version == task.version
+
+
+async def test_an_answer_that_comes_while_the_task_moves_on_is_refused(database: Database) -> None:
+    await an_agent(database)
+    await an_agent(database, "jane-dev")
+    task = await a_running_task(database)
+    moved, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hand_over(session: AsyncConnection) -> None:
+        await release_tasks_of(session, "james-dev", "hub", "gone")
+        await claim_task(session, ADMIN, ClaimTask("jane-dev", task.task_id))
+        moved.set()
+        await go_on.wait()
+
+    handing = asyncio.create_task(database.transact(hand_over))
+    await moved.wait()
+
+    async def answer(session: AsyncConnection) -> Any:
+        return await answer_task(session, JAMES, task.task_id, None, TaskKind.WORK, "late")
+
+    answering = asyncio.create_task(database.transact(answer))
+    await asyncio.sleep(0.2)
+    go_on.set()
+    await handing
+    with pytest.raises(ClaimLost, match="held by jane-dev, not by james-dev"):
+        await answering
+    assert (await row_of(database, tasks, task_id=task.task_id)).status == "assigned"
 
 
 async def test_progress_is_pushed_and_kept_without_a_new_version(database: Database) -> None:

@@ -73,7 +73,16 @@ def test_json_is_bounded_in_depth_size_and_kind() -> None:
     for _ in range(JSON_MAX_DEPTH):
         deep = [deep]
     assert bounded_json("input", deep) is deep
-    for bad in ([deep], list(range(30_000)), {"a\x00": 1}, ["\x00"], [float("nan")], {"x": float("inf")}):
+    too_long_ints = ([10**24], [-(2**63) - 1])
+    for bad in (
+        [deep],
+        list(range(30_000)),
+        {"a\x00": 1},
+        ["\x00"],
+        [float("nan")],
+        {"x": float("inf")},
+        *too_long_ints,
+    ):
         with pytest.raises(InvalidInput):
             bounded_json("input", bad)
 
