@@ -81,7 +81,7 @@ BUILDERS = (
     Member("jane-dev", AgentRole.DEVELOPER),
     Member("quentin-qa", AgentRole.QA),
 )
-HEALTHY = {
+HEALTHY: dict[str, dict[str, Any]] = {
     "lint": {"tool": "ruff", "findings": 2, "files": 40, "by_rule": {"E501": 2}},
     "types": {"tool": "mypy", "errors": 0, "files": 40},
     "size": {

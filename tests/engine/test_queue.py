@@ -42,7 +42,7 @@ DEVELOPERS = tuple(Member(f"dev-{number}", AgentRole.DEVELOPER) for number in ra
 
 async def claim(database: Database, owner: str, limit: int = 10, lease: float = 30.0) -> list[Any]:
     rows = await database.transact(lambda session: queue.claim(session, owner, lease, limit))
-    return [(row.execution_id, row.fence, row.lease_owner) for row in rows]
+    return sorted((row.execution_id, row.fence, row.lease_owner) for row in rows)
 
 
 async def wake(database: Database, execution_id: UUID) -> None:

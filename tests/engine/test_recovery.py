@@ -193,8 +193,8 @@ async def everything(database: Database) -> dict[str, Any]:
     return counted
 
 
-# the visits of a worker: 1 template, 2 start, 3-6 first checkpoints, 7 first phase begins, 8 its interrupt, 9 first phase
-# is judged, 10-12 checkpoints, 13 second phase begins
+# the visits of a worker: 1 template, 2 start, 3-6 first checkpoints, 7 first phase begins, 8 its interrupt, 9 first
+# phase is judged, 10-12 checkpoints, 13 second phase begins
 FREEZES = [
     *[(2, "fence"), (4, "before"), (6, "before"), (7, "before"), (7, "fence"), (7, "after"), (8, "before")],
     *[(9, "fence"), (11, "before"), (13, "fence")],
