@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import ValidationError
@@ -20,6 +21,8 @@ from app.client.commands.workflows import app as workflow_app
 from app.client.options import ClientOptions
 from app.demo.command import demo
 from app.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 app = typer.Typer(
     name="hub",
@@ -60,8 +63,15 @@ def connection(
     ] = None,
 ) -> None:
     """The control plane for teams of AI agents. `hub up` starts everything on this machine."""
+    if token == "" or os.environ.get("HUB_TOKEN") == "":
+        raise typer.BadParameter("the token is empty; unset HUB_TOKEN to act as the local administrator")
     settings = _settings()
-    ctx.obj = ClientOptions(url=url or f"http://{settings.host}:{settings.port}", token=token or _admin_token(settings))
+    # the administrator's token of this machine is sent to no other
+    local = url is None or urlsplit(url).hostname in LOOPBACK
+    ctx.obj = ClientOptions(
+        url=url or f"http://{settings.host}:{settings.port}",
+        token=token or (_admin_token(settings) if local else None),
+    )
 
 
 @app.command()

@@ -25,7 +25,7 @@ from app.engine.runner import Worker
 from app.live.hints import HintSender
 from app.live.tail import EventTail
 from app.security.sealing import Sealer, load_or_create_master_key, parse_master_key
-from app.security.tokens import Authenticator, hash_secret, new_secret
+from app.security.tokens import Authenticator, hash_secret, is_secret, new_secret
 from app.services.access import CreateToken, create_token
 from app.services.reports import ReportWriter
 from app.settings import Settings
@@ -35,6 +35,7 @@ from app.web.health import Check, health_routes
 from db.embedded import EmbeddedServer, EmbeddedServerError
 from db.migrate import is_at_head, is_migrated, migrate
 from db.queries.access import has_admin, knows_token
+from db.queries.decisions import newest_wrapped_key
 from db.session import Database
 from graphql_schema.context import HubContext
 from graphql_schema.http_transport import BODY_LIMIT
@@ -79,17 +80,19 @@ class Hub:
 @contextlib.asynccontextmanager
 async def open_hub(settings: Settings, url: str) -> AsyncIterator[Hub]:
     """The parts, started in the order in which they need each other, and stopped in the reverse."""
+    sealer = _sealer(settings)
     database = Database(url, pool_size=settings.pool_size, read_pool_size=settings.read_pool_size)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
         await database.open()
+        await _require_same_key(database, sealer)
         hints = HintSender(database)
         tail = EventTail(url, hints)
         reports = ReportWriter(database)
         for part in (hints, tail, reports):
             stack.push_async_callback(part.stop)
             await part.start()
-        yield Hub(settings, database, hints, tail, reports, Authenticator(database), _sealer(settings))
+        yield Hub(settings, database, hints, tail, reports, Authenticator(database), sealer)
 
 
 def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
@@ -179,15 +182,18 @@ async def prepare(settings: Settings, url: str) -> str | None:
 
 
 async def _first_admin_token(session: AsyncConnection, settings: Settings) -> str | None:
-    """Make an admin token unless the database has one; a token that is in the file already is taken again."""
-    path = settings.admin_token_file
-    secret = path.read_text().strip() if path.exists() else new_secret()
-    if await has_admin(session) or await knows_token(session, hash_secret(secret)):
+    """Make an admin token unless the database has a live one; that in the file is taken again unless it was ended."""
+    if await has_admin(session):
         return None
+    path = settings.admin_token_file
+    secret = path.read_text().strip() if path.exists() else ""
+    if not is_secret(secret) or await knows_token(session, hash_secret(secret)):
+        secret = new_secret()
     await create_token(session, SYSTEM, CreateToken("admin", Role.ADMIN, secret))
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o600)
         file.write(secret + "\n")
     return secret
 
@@ -293,7 +299,7 @@ def located_database(settings: Settings) -> Iterator[str]:
 def main() -> None:
     """Run the command that the first argument names."""
     settings = Settings()
-    _configure_logging(settings.log_level)
+    configure_logging(settings.log_level)
     # uvicorn raises the signal again once it has shut down; the embedded database is stopped after that
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -306,10 +312,18 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
-def _configure_logging(level: str) -> None:
+def configure_logging(level: str) -> None:
+    """Log from `level` on to standard error, the hub's own lines as JSON."""
     number = logging.getLevelNamesMapping()[level]
     logging.basicConfig(level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     structlog.configure(
+        # plain tracebacks: a rich one would show local variables, among them secrets and what is to be sealed
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
@@ -319,6 +333,17 @@ def _sealer(settings: Settings) -> Sealer:
     if settings.master_key is not None:
         return Sealer(parse_master_key(settings.master_key))
     return Sealer(load_or_create_master_key(settings.master_key_file))
+
+
+async def _require_same_key(database: Database, sealer: Sealer) -> None:
+    """Refuse to run beside decisions that this process could not open, and others could not open what it seals."""
+    async with database.snapshot() as session:
+        wrapped = await newest_wrapped_key(session)
+    if wrapped is not None and not sealer.wrapped(wrapped):
+        raise SystemExit(
+            "The decisions of this database are sealed with another master key. Give this process the same key, by "
+            "HUB_MASTER_KEY or as the file master.key in its data folder. Nothing was changed."
+        )
 
 
 async def _require_migrated(url: str) -> None:

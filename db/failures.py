@@ -10,7 +10,9 @@ from sqlalchemy.exc import TimeoutError as CheckoutTimeout
 from app.domain.errors import HubError, InvalidInput, Unavailable
 
 DEADLOCK, SERIALIZATION, LOCK_TIMEOUT = "40P01", "40001", "55P03"
-RETRYABLE = (DEADLOCK, SERIALIZATION, LOCK_TIMEOUT)
+UNIQUE = "23505"
+RETRYABLE = (DEADLOCK, SERIALIZATION, LOCK_TIMEOUT, UNIQUE)
+"""A lost race for a key is one too: run again, the transaction finds the row."""
 FOREIGN_KEY = "23503"
 TOO_LONG = "57014"
 BAD_VALUE_CLASSES = ("22", "23")

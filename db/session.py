@@ -53,6 +53,7 @@ class Database:
             max_overflow=0,
             pool_timeout=CHECKOUT_TIMEOUT,
             pool_pre_ping=True,
+            hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value, default=str).decode(),
             json_deserializer=orjson.loads,
             connect_args={

@@ -80,7 +80,7 @@ async def carry_out(
             session,
             context.principal,
             input.idempotency_key,
-            _request_hash(info.field_name, input),
+            lambda: _request_hash(info.field_name, input),
             lambda: _referred(service(session), refer),
         )
 
@@ -130,4 +130,9 @@ def text_id(value: Any) -> str | None:
 
 
 def _request_hash(name: str, input: Any) -> bytes:
-    return hashlib.sha256(orjson.dumps([name, asdict(input)], default=str, option=orjson.OPT_SORT_KEYS)).digest()
+    try:
+        return hashlib.sha256(orjson.dumps([name, asdict(input)], default=str, option=orjson.OPT_SORT_KEYS)).digest()
+    except (TypeError, RecursionError):
+        raise InvalidInput(
+            "The input is nested too deeply or has an integer of more than 64 bits. Nothing was written.", "input"
+        ) from None

@@ -60,5 +60,8 @@ EXECUTION_MACHINE = Machine(
     },
 )
 
+ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
+"""The statuses in which nothing is under way; a failed one may be taken up again, and then is running."""
+
 RUNNABLE = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
 """The statuses in which a worker may claim an execution."""

@@ -148,10 +148,12 @@ class Run:
             await self._release(session)
 
     async def _end(self, session: AsyncConnection) -> None:
-        """After the last phase: complete the execution, unless it has failed."""
+        """After the last phase: complete the execution, unless it has failed. The rows must agree with the graph."""
         await self._execution.hold(session)
         step = await latest_step(session, self._execution.execution_id)
-        if step is None or step.step_status != StepStatus.FAILED.value:
+        if step is None or step.step_status == StepStatus.RUNNING.value or step.outcome.get("next_phase"):
+            raise RuntimeError("the graph came to its end, but its steps did not")
+        if step.step_status == StepStatus.COMPLETED.value:
             await self._transition(session, ExecutionStatus.COMPLETED, "completed", ended())
 
     async def _transition(

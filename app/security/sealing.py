@@ -44,6 +44,10 @@ class Sealer:
         self._master = AESGCM(master_key)
         self.key_id = hashlib.sha256(b"hub master key id\x00" + master_key).digest()[:KEY_ID_BYTES]
 
+    def wrapped(self, wrapped_key: bytes) -> bool:
+        """Whether this master key wrapped the data key."""
+        return wrapped_key[:KEY_ID_BYTES] == self.key_id
+
     def seal_row(self, table: str, row_id: str, columns: Mapping[str, bytes]) -> SealedRow:
         """Seal the columns of a new row under a fresh data key."""
         data_key = AESGCM.generate_key(KEY_BYTES * 8)
@@ -55,7 +59,7 @@ class Sealer:
         """The text sealed in one column. Raises `Erased` or `WrongMasterKey`."""
         if wrapped_key is None:
             raise Erased
-        if wrapped_key[:KEY_ID_BYTES] != self.key_id:
+        if not self.wrapped(wrapped_key):
             raise WrongMasterKey
         data_key = _decrypt(self._master, wrapped_key[KEY_ID_BYTES:], table, "sealed_key", row_id)
         return _decrypt(AESGCM(data_key), sealed, table, column, row_id)

@@ -4,6 +4,7 @@ A revoked or expired token is refused within `CACHE_SECONDS` in every process.
 """
 
 import hashlib
+import re
 import secrets
 import time
 
@@ -20,6 +21,11 @@ CACHE_SIZE = 10_000
 def new_secret() -> str:
     """A new token: 256 random bits behind a prefix that secret scanners can find."""
     return PREFIX + secrets.token_urlsafe(32)
+
+
+def is_secret(text: str) -> bool:
+    """Whether the text has the form of a token that `new_secret` made."""
+    return re.fullmatch(PREFIX + r"[\w-]{43}", text, re.ASCII) is not None
 
 
 def hash_secret(secret: str) -> bytes:
@@ -47,7 +53,8 @@ class Authenticator:
         return principal
 
     async def _look_up(self, digest: bytes) -> Principal:
-        token = await self._database.transact(lambda connection: find_token(connection, digest))
+        async with self._database.snapshot() as connection:
+            token = await find_token(connection, digest)
         if token is None:
             self._cache.pop(digest, None)
             raise Unauthenticated("This token is unknown, expired or revoked. Ask an administrator for a new one.")

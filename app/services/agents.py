@@ -8,8 +8,8 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.agents import AGENT_MACHINE, CONCURRENCY, ONLINE, AgentRole, AgentStatus, check_agent_id
-from app.domain.errors import InvalidInput
-from app.domain.principals import Principal
+from app.domain.errors import Forbidden, InvalidInput
+from app.domain.principals import Principal, Role
 from app.domain.rules import NAME_MAX, bounded_json, bounded_list, clean_text, required_text
 from app.services.tasks import release_tasks_of
 from app.services.workload import follow_load
@@ -35,10 +35,11 @@ class RegisterAgent:
 async def register_agent(session: AsyncConnection, principal: Principal, command: RegisterAgent) -> Row[Any]:
     """Create the agent, or begin a new session of a known one, which gives back what its earlier process held.
 
-    Raises `InvalidInput`.
+    Raises `InvalidInput`, and `Forbidden` when an agent would give itself another role, or that of the PM.
     """
     values = _checked(command)
     known = await find_agent(session, command.agent_id)
+    _require_own_role(principal, command, known)
     if known is None:
         row = await create(
             session,
@@ -58,6 +59,20 @@ async def register_agent(session: AsyncConnection, principal: Principal, command
         await follow_load(session, command.agent_id, principal.name)
         return await read(session, AGENT, command.agent_id)
     return await transition(session, AGENT, command.agent_id, AgentStatus.IDLE, "status_changed", principal.name)
+
+
+def _require_own_role(principal: Principal, command: RegisterAgent, known: Row[Any] | None) -> None:
+    """Roles decide who is asked for decisions and reviews, so a token of role agent cannot choose them freely."""
+    if principal.role is not Role.AGENT:
+        return
+    if command.agent_role is AgentRole.PM:
+        raise Forbidden("A PM registers with a token of role PM. Nothing was changed.", "input.agentRole")
+    if known is not None and known.agent_role != command.agent_role.value:
+        raise Forbidden(
+            f"{command.agent_id} is known as {known.agent_role.upper()}; only a token of role PM or ADMIN changes "
+            "that. Nothing was changed.",
+            "input.agentRole",
+        )
 
 
 def _checked(command: RegisterAgent) -> dict[str, Any]:

@@ -14,7 +14,7 @@ Work = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 async def once(
-    session: AsyncConnection, principal: Principal, key: str | None, request_hash: bytes, work: Work
+    session: AsyncConnection, principal: Principal, key: str | None, hash_request: Callable[[], bytes], work: Work
 ) -> Mapping[str, Any]:
     """Do the work, or return what it returned when the same holder sent the same request with this key before.
 
@@ -25,6 +25,7 @@ async def once(
         return await work()
     key = required_text("idempotencyKey", key, NAME_MAX)
     holder = principal.token_id or principal.name
+    request_hash = hash_request()
     earlier = await claim_key(session, holder, key, request_hash)
     if earlier is None:
         result = await work()

@@ -17,12 +17,13 @@ from app.domain.principals import Principal
 from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
 from app.domain.rules import NAME_MAX, SCORE, bounded_list, clean_text, required_text
 from app.domain.tasks import TaskKind
+from app.domain.workflows import ENDED
 from app.security.sealing import Sealer
 from app.services.decisions import RecordDecision, store_decision
 from app.services.tasks import answer_task, held_task
 from db.queries import quality_gates as queries
 from db.queries.changes import append, read, transition
-from db.queries.entities import GATE
+from db.queries.entities import EXECUTION, GATE
 from db.queries.executions import wake
 from db.queries.tasks import open_reviews
 
@@ -50,6 +51,8 @@ async def open_gate(session: AsyncConnection, principal: Principal, command: Ope
     bounded_list("reviewers", command.reviewers, 50)
     reviewers = [required_text("reviewers", name, NAME_MAX) for name in command.reviewers]
     gate = await read(session, GATE, command.gate_id, lock=True)
+    _require_person(gate, principal)
+    await _require_unended(session, gate)
     again = gate.approval_status == ApprovalStatus.REQUIRES_REVISION.value
     values = {"revision": gate.revision + 1, "reviewed_at": None} if again else {}
     opened = await transition(
@@ -92,6 +95,7 @@ async def review_gate(session: AsyncConnection, principal: Principal, command: R
         await _require_gate_of_task(session, principal, command.task_id, command.gate_id)
         answer = {"verdict": command.verdict.value, "score": _float(command.score), "feedback": feedback}
         await answer_task(session, principal, command.task_id, command.expected_version, TaskKind.REVIEW, answer)
+    await _require_unended(session, gate)
     if gate.approval_status != ApprovalStatus.IN_REVIEW.value:
         raise Blocked(f"The gate {gate.gate_name!r} is {gate.approval_status.upper()}; it is reviewed while IN_REVIEW.")
     reviewer = principal.agent_id or principal.name
@@ -136,6 +140,7 @@ async def decide_gate(session: AsyncConnection, principal: Principal, command: D
     pm_decision = required_text("pmDecision", command.pm_decision)
     gate = await read(session, GATE, command.gate_id, lock=True)
     _require_person(gate, principal)
+    await _require_unended(session, gate)
     if command.task_id is not None:
         await _require_gate_of_task(session, principal, command.task_id, command.gate_id)
         await answer_task(
@@ -183,6 +188,15 @@ def _decision(gate: Row[Any], command: DecideGate, pm_decision: str) -> RecordDe
         confidence_score=command.confidence_score,
         execution_id=gate.workflow_execution_id,
     )
+
+
+async def _require_unended(session: AsyncConnection, gate: Row[Any]) -> None:
+    execution = await read(session, EXECUTION, gate.workflow_execution_id)
+    if execution.execution_status in ENDED:
+        raise Blocked(
+            f"The workflow of the gate {gate.gate_name!r} is {execution.execution_status.upper()}; the gate holds "
+            "nothing any more. Nothing was changed."
+        )
 
 
 def _require_person(gate: Row[Any], principal: Principal) -> None:

@@ -117,7 +117,7 @@ class ReportWriter:
 
 def _checked(principal: Principal, command: ReportAgent) -> dict[str, Any]:
     check_agent_id(command.agent_id)
-    moment = command.observed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    moment = command.observed_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
     figures = {
         "resource_utilization": bounded_json("resourceUtilization", dict(command.resource_utilization)),
         "performance_metrics": bounded_json("performanceMetrics", dict(command.performance_metrics)),

@@ -24,11 +24,12 @@ from app.domain.rules import (
     required_text,
 )
 from app.domain.tasks import HELD, TASK_MACHINE, TaskKind, TaskStatus
+from app.domain.workflows import ENDED
 from app.services.workload import follow_load
 from db.queries import tasks as queries
 from db.queries.changes import append, create, read, transition
 from db.queries.entities import AGENT, TASK
-from db.queries.executions import wake
+from db.queries.executions import find_execution, wake
 from db.tables.tasks import tasks
 
 ANSWERED_BY = {
@@ -58,6 +59,8 @@ async def create_task(session: AsyncConnection, principal: Principal, command: C
     bounded_list("requiredCapabilities", command.required_capabilities, 50)
     bounded_list("dependsOn", command.depends_on, 200)
     TEN_POINT.check("complexity", command.complexity)
+    if command.execution_id is not None:
+        await _require_unended(session, command.execution_id)
     missing = await queries.missing_tasks(session, command.depends_on)
     if missing:
         names = ", ".join(sorted(map(str, missing)))
@@ -76,6 +79,15 @@ async def create_task(session: AsyncConnection, principal: Principal, command: C
     }
     detail = {"execution_id": _text(command.execution_id), "decision_id": _text(command.decision_id)}
     return await create(session, TASK, values, "created", principal.name, detail)
+
+
+async def _require_unended(session: AsyncConnection, execution_id: UUID) -> None:
+    execution = await find_execution(session, execution_id)
+    if execution is not None and execution.execution_status in ENDED:
+        raise Blocked(
+            f"The workflow execution {execution_id} is {execution.execution_status.upper()} and takes no more tasks. "
+            "Nothing was written."
+        )
 
 
 @dataclass(frozen=True)

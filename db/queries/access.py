@@ -1,5 +1,6 @@
 """API tokens by hash, and idempotency keys."""
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
@@ -9,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.principals import Role
 from db.tables.access import api_tokens, idempotency_keys
+
+KEYS_LIVE = timedelta(days=7)
+"""How long a key is remembered; later it is as good as new."""
 
 
 async def find_token(connection: AsyncConnection, token_hash: bytes) -> Row[Any] | None:
@@ -38,7 +42,12 @@ async def claim_key(connection: AsyncConnection, principal: str, key: str, reque
     A second transaction with the same key waits here until the first has ended.
     """
     taken = upsert(idempotency_keys).values(principal=principal, key=key, request_hash=request_hash)
-    statement = taken.on_conflict_do_nothing().returning(idempotency_keys.c.key)
+    renewed = taken.on_conflict_do_update(
+        index_elements=["principal", "key"],
+        set_={"request_hash": request_hash, "result": None, "created_at": func.now()},
+        where=idempotency_keys.c.created_at < func.now() - KEYS_LIVE,
+    )
+    statement = renewed.returning(idempotency_keys.c.key)
     if (await connection.execute(statement)).first() is not None:
         return None
     return (

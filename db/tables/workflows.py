@@ -78,7 +78,7 @@ workflow_executions = Table(
     Index(
         "ix_workflow_executions_runnable",
         "execution_id",
-        postgresql_where="wake_seq > handled_seq",
+        postgresql_where="wake_seq > handled_seq AND execution_status IN ('pending', 'running')",
     ),
 )
 

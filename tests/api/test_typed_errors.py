@@ -1,5 +1,6 @@
 """What is wrong with a request comes back typed, and nothing is written."""
 
+import json
 from typing import Any
 
 import pytest
@@ -157,3 +158,41 @@ async def test_sealed_fields_open_for_the_pm_only(database: Database, client_for
         other = await client_for(role, agent)
         seen = (await other.ask(query, id=decision_id))["decision"]
         assert seen == {"contextData": None, "reasoningProcess": None, "outcome": "escalate"}
+
+
+async def test_an_agents_token_does_not_choose_its_role(database: Database, client_for: MakeClient) -> None:
+    eve = await client_for(Role.AGENT, "eve-dev")
+    error = await refused(database, eve, "agentRegister", agentId="eve-dev", agentRole="PM")
+    assert (error["code"], error["field"]) == ("FORBIDDEN", "input.agentRole")
+    await eve.do("agentRegister", agentId="eve-dev", agentRole="DEVELOPER")
+    error = await refused(database, eve, "agentRegister", agentId="eve-dev", agentRole="ARCHITECT")
+    assert error["code"] == "FORBIDDEN"
+
+
+@pytest.mark.parametrize("depth", [100, 260, 600, 900])
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_bottomless_input_is_refused_with_or_without_a_key(
+    database: Database, admin: Client, depth: int, key: str | None
+) -> None:
+    await an_agent(database)
+    task = await a_running_task(database)
+    nested = json.loads("[" * depth + "]" * depth)
+    error = await refused(
+        database, admin, "taskComplete", taskId=str(task.task_id), expectedVersion=task.version, result=nested,
+        idempotencyKey=key,
+    )  # fmt: skip
+    assert error["code"] == "INVALID_INPUT"
+
+
+async def test_what_has_ended_takes_no_verdict_and_no_task(database: Database, admin: Client) -> None:
+    execution = await an_execution(database)
+    gate = await a_gate(database, execution.execution_id)
+    opened = await admin.do("qualityGateOpen", "qualityGate { version }", gateId=str(gate.gate_id), expectedVersion=1)
+    await admin.do("workflowCancel", executionId=str(execution.execution_id), expectedVersion=1, reason="enough")
+    error = await refused(
+        database, admin, "qualityGateApprove", gateId=str(gate.gate_id), pmDecision="late", confidenceScore=5,
+        expectedVersion=opened["qualityGate"]["version"],
+    )  # fmt: skip
+    assert error["code"] == "BLOCKED"
+    error = await refused(database, admin, "taskCreate", title="late", executionId=str(execution.execution_id))
+    assert error["code"] == "BLOCKED"

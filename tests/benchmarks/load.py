@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.benchmarks.cpu import Clock
+from tests.benchmarks.cpu import Meter
 from tests.benchmarks.rounds import Sample
 
 ROOT = Path(__file__).parents[2]
@@ -117,12 +117,13 @@ class Load:
     cpu: float
 
 
-def measure(job: Job, server: Clock, database: Clock) -> Sample:
-    """Run the job in a process of its own, and see what server and database spend on it. Raises `WrongAnswer`."""
-    before = server(), database()
+def measure(job: Job, meter: Meter) -> Sample:
+    """Run the job in a process of its own; the meter's parties are `server` and `database`. Raises `WrongAnswer`."""
+    stop = meter.start()
     load = run_apart(job)
-    spent = server() - before[0], database() - before[1], load.cpu
-    return Sample(load.rate, 1000 * load.p50, 1000 * load.p99, *(1000 * seconds / load.answers for seconds in spent))
+    spent = stop({"client": load.cpu})
+    costs = {f"{name}_cpu": 1000 * seconds / load.answers for name, seconds in spent.by.items()}
+    return Sample(load.rate, 1000 * load.p50, 1000 * load.p99, **costs, others=spent.others)
 
 
 def run_apart(job: Job) -> Load:

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from db.embedded import PORT, EmbeddedServer
 from db.session import SERVER_SETTINGS
-from tests.benchmarks.cpu import of_ended_children, of_family
+from tests.benchmarks.cpu import Meter, of_ended_children, of_family
 from tests.benchmarks.rounds import Sample
 
 VARIABLE = re.compile(r"(?<!:):[A-Za-z_]")
@@ -20,6 +21,8 @@ VARIABLE = re.compile(r"(?<!:):[A-Za-z_]")
 PLACEHOLDER = re.compile(r"\$(\d+)")
 RATE = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 COUNT = re.compile(r"^number of transactions actually processed: (\d+)", re.MULTILINE)
+SETTLE = 0.5
+"""Seconds."""
 
 
 class PgbenchError(Exception):
@@ -55,8 +58,7 @@ def measure(server: EmbeddedServer, file: Path, clients: int, seconds: float) ->
     options = " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())
     connection = ("-h", str(server.socket_dir), "-p", str(PORT), "-U", "postgres")
     how = ("-n", "-M", "prepared", "-c", str(clients), "-T", str(max(1, round(seconds))), "-f", str(file))
-    database = of_family(server.pid)
-    before = database(), of_ended_children()
+    stop = Meter({"database": of_family(server.pid), "client": of_ended_children}).start()
     ended = subprocess.run(
         (str(server.bin_path / "pgbench"), *connection, *how, "hub"),
         env={**os.environ, "PGOPTIONS": options},
@@ -66,6 +68,8 @@ def measure(server: EmbeddedServer, file: Path, clients: int, seconds: float) ->
     rate, count = RATE.search(ended.stdout), COUNT.search(ended.stdout)
     if ended.returncode or rate is None or count is None:
         raise PgbenchError(ended.stderr.strip() or ended.stdout)
-    spent = database() - before[0], of_ended_children() - before[1]
-    costs = [1000 * seconds / int(count[1]) for seconds in spent]
-    return Sample(float(rate[1]), database_cpu=costs[0], client_cpu=costs[1])
+    # pgbench's backends may still be ending, and count when they have
+    time.sleep(SETTLE)
+    spent = stop({})
+    costs = {f"{name}_cpu": 1000 * seconds / int(count[1]) for name, seconds in spent.by.items()}
+    return Sample(float(rate[1]), **costs, others=spent.others)

@@ -18,12 +18,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import psutil
 from rich.console import Console
 
 from db.migrate import migrate
 from tests.benchmarks import hub, load, pgbench
-from tests.benchmarks.cpu import of_family, of_process
+from tests.benchmarks.cpu import Meter, of_family, of_process
 from tests.benchmarks.dashboard import BODY
 from tests.benchmarks.report import Figure
 from tests.benchmarks.rounds import Measure, Sample, alternate
@@ -68,20 +67,15 @@ def run(console: Console, plan: Plan | None = None) -> list[Figure]:
         with console.status("Starting the contenders"):
             measures, description = running.enter_context(contenders(stage, plan))
         # nothing moves on the terminal from here on, since that would take time from what is measured
-        console.print(f"{description}; {busyness()}")
+        console.print(description)
         found = alternate(measures, plan.rounds, lambda *sample: console.print("  " + told(*sample), soft_wrap=True))
     console.print("Medians:")
     for name, sample in found.items():
         console.print("  " + told(name, sample), soft_wrap=True)
+    if any((sample.others or 0) > BUSY for sample in found.values()):
+        console.print("[red]Others used the machine meanwhile: the figures of this run are noise.[/red]")
     rate = found[HUB].rate
     return [Figure(NAME, rate, "requests/s", peer, found[peer].rate, aim) for peer, aim in AIMS.items()]
-
-
-def busyness() -> str:
-    """How much of the machine others take, while the contenders only stand by."""
-    share = psutil.cpu_percent(interval=1.0)
-    advice = "" if share < BUSY else " [red]- the figures of this run are noise[/red]"
-    return f"others use {share:.0f} % of {psutil.cpu_count()} cores{advice}"
 
 
 def told(name: str, sample: Sample) -> str:
@@ -89,7 +83,7 @@ def told(name: str, sample: Sample) -> str:
     latency = "" if sample.p50 is None else f", p50 {sample.p50:.1f} ms, p99 {sample.p99:.1f} ms"
     costs = {"server": sample.server_cpu, "PostgreSQL": sample.database_cpu, "client": sample.client_cpu}
     cpu = ", ".join(f"{whose} {cost:.2f}" for whose, cost in costs.items() if cost is not None)
-    return f"{name}: {sample.rate:.1f} requests/s{latency}; CPU a request: {cpu} ms"
+    return f"{name}: {sample.rate:.1f} requests/s{latency}; CPU a request: {cpu} ms; others {sample.others:.0f} %"
 
 
 @contextlib.contextmanager
@@ -110,7 +104,11 @@ def contenders(stage: Stage, plan: Plan) -> Iterator[tuple[Mapping[str, Measure]
             raise DifferentAnswers(f"hub and peer answer differently: {difference(answers)}")
         database = of_family(stage.postgres.pid)
         measures: dict[str, Measure] = {
-            name: partial(load.measure, job_for(served, token, answers[name], plan), of_process(served.pid), database)
+            name: partial(
+                load.measure,
+                job_for(served, token, answers[name], plan),
+                Meter({"server": of_process(served.pid), "database": database}),
+            )
             for name, served in ((HUB, ours), (DATALOADERS, theirs))
         }
         measures[SAME_SQL] = partial(pgbench.measure, stage.postgres, script, CLIENTS, plan.seconds)

@@ -13,8 +13,9 @@ class Sample:
     """One measurement of a contender.
 
     `rate` is in requests a second; `p50` and `p99` are the latencies in ms that half and 99 % of the requests stayed
-    within. The rest is processor time in ms a request, of the server, of PostgreSQL and of the client: it tells what
-    the rate is made of, and holds on a busy machine too. None is what was not measured.
+    within. Processor time is in ms a request, of the server, of PostgreSQL and of the client: it tells what the rate is
+    made of. `others` is the share of the machine, in per cent, that went to whatever has no part in the benchmark. None
+    is what was not measured.
     """
 
     rate: float
@@ -23,6 +24,7 @@ class Sample:
     server_cpu: float | None = None
     database_cpu: float | None = None
     client_cpu: float | None = None
+    others: float | None = None
 
 
 def alternate(contenders: Mapping[str, Measure], rounds: int, notice: Notice) -> dict[str, Sample]:

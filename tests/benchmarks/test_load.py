@@ -9,6 +9,7 @@ from itertools import count
 
 import pytest
 
+from tests.benchmarks.cpu import Meter
 from tests.benchmarks.load import Job, WrongAnswer, content_length, measure, percentiles, run, run_apart
 
 BODY = b'{"data": "' + b"x" * 100_000 + b'"}'
@@ -66,8 +67,10 @@ def test_answers_are_counted_in_a_process_of_their_own() -> None:
 
 def test_what_a_request_costs_is_told() -> None:
     server_clock, database_clock = iter([10.0, 14.0]), iter([5.0, 5.5])
+    meter = Meter({"server": lambda: next(server_clock), "database": lambda: next(database_clock)})
     with server(lambda _: (200, BODY)) as port:
-        sample = measure(job(port), lambda: next(server_clock), lambda: next(database_clock))
+        sample = measure(job(port), meter)
+    assert sample.others is not None
     assert sample.server_cpu is not None
     assert sample.database_cpu is not None
     assert sample.server_cpu / sample.database_cpu == pytest.approx(8)

@@ -191,7 +191,7 @@ async def _create_once(database: Database, key: str, title: str, principal: Prin
         async def create() -> dict[str, Any]:
             return {"entity_id": str((await create_task(session, principal, CreateTask(title))).task_id)}
 
-        return await once(session, principal, key, title.encode(), create)
+        return await once(session, principal, key, title.encode, create)
 
     return await database.transact(work)
 

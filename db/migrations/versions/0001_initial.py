@@ -335,7 +335,7 @@ def _workflow_executions() -> None:
         "workflow_executions",
         ["execution_id"],
         unique=False,
-        postgresql_where="wake_seq > handled_seq",
+        postgresql_where="wake_seq > handled_seq AND execution_status IN ('pending', 'running')",
     )
 
 
