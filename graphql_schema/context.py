@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import strawberry
-from app.live.tail import EventTail
 
 from app.domain.principals import Principal
+from app.live.tail import EventTail
 from app.security.sealing import Sealer
 from app.services.reports import ReportWriter
 from db.session import Database

@@ -33,7 +33,7 @@ class Meter:
 
         def stop(known: Mapping[str, float]) -> Spent:
             all_of_it, capacity = of_machine() - machine, (time.monotonic() - began) * (psutil.cpu_count() or 1)
-            by = {name: clock() - before[name] for name, clock in self.clocks.items()} | known
+            by = {**{name: clock() - before[name] for name, clock in self.clocks.items()}, **known}
             return Spent(by, max(0.0, 100 * (all_of_it - sum(by.values())) / capacity))
 
         return stop

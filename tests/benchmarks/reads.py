@@ -36,9 +36,9 @@ SAME_SQL = "the same SQL in pgbench"
 AIMS = {DATALOADERS: 14.0, SAME_SQL: 0.75}
 
 CLIENTS = 8
-ROUNDS = 5
-WARM_UP = 1.0
-SECONDS = 5.0
+ROUNDS = 9
+WARM_UP = 0.5
+SECONDS = 3.0
 BUSY = 10.0
 """Per cent of the machine that others may use before figures are worth nothing."""
 
