@@ -14,7 +14,7 @@ from app.domain.decisions import DecisionType
 from app.domain.errors import Blocked, Forbidden, InvalidInput
 from app.domain.events import Aggregate, Event
 from app.domain.principals import Principal
-from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
+from app.domain.quality_gates import GATE_MACHINE, ApprovalStatus, ReviewVerdict
 from app.domain.rules import NAME_MAX, SCORE, bounded_list, clean_text, required_text
 from app.domain.tasks import TaskKind
 from app.domain.workflows import ENDED
@@ -191,6 +191,8 @@ def _decision(gate: Row[Any], command: DecideGate, pm_decision: str) -> RecordDe
 
 
 async def _require_unended(session: AsyncConnection, gate: Row[Any]) -> None:
+    if GATE_MACHINE.is_final(ApprovalStatus(gate.approval_status)):
+        return  # the transition itself is refused, and says more
     execution = await read(session, EXECUTION, gate.workflow_execution_id)
     if execution.execution_status in ENDED:
         raise Blocked(
