@@ -7,6 +7,7 @@ a quarter of a second: a transaction with an id holds back the tail of the event
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar, cast
 
 import asyncpg
@@ -97,15 +98,32 @@ class Database:
         Driver errors that bad input causes come out as typed errors.
         """
         with typed_errors():
-            result = await self._until_no_deadlock(work)
+            result = await self._until_no_deadlock(work, self.engine.begin)
         for hook in self._after_commit:
             hook()
         return result
 
-    async def _until_no_deadlock(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    async def rehearse(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """Run `work` as `transact` does, with the same errors, and undo it: what it returns tells what would happen."""
+        with typed_errors():
+            return await self._until_no_deadlock(work, self._undone)
+
+    @contextlib.asynccontextmanager
+    async def _undone(self) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                await connection.rollback()
+
+    async def _until_no_deadlock(
+        self,
+        work: Callable[[AsyncConnection], Awaitable[Result]],
+        begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+    ) -> Result:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self.engine.begin() as connection:
+                async with begin() as connection:
                     return await work(connection)
             except DRIVER_ERRORS as error:
                 if attempt == ATTEMPTS or not is_retryable(error):

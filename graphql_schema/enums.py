@@ -11,8 +11,10 @@ from typing import Any
 import strawberry
 
 from app.domain.agents import AgentRole, AgentStatus
+from app.domain.batches import BatchMode
 from app.domain.decisions import DecisionType
 from app.domain.errors import ErrorCode
+from app.domain.events import Aggregate
 from app.domain.metrics import AlertLevel
 from app.domain.model_assignments import AssignmentReason, AssignmentStatus, Provider
 from app.domain.principals import Role
@@ -195,6 +197,28 @@ _register(
         AlertLevel.WARNING: "Worth a look.",
         AlertLevel.CRITICAL: "Something must be done.",
         AlertLevel.EMERGENCY: "Something must be done at once.",
+    },
+)
+_register(
+    Aggregate,
+    "A kind of entity that changes, and that the event log tells of.",
+    {
+        Aggregate.AGENT: "An agent, and the messages between agents.",
+        Aggregate.TASK: "A task.",
+        Aggregate.WORKFLOW: "A workflow execution with its steps and errors.",
+        Aggregate.DECISION: "A decision.",
+        Aggregate.QUALITY_GATE: "A quality gate with its reviews.",
+        Aggregate.MODEL_ASSIGNMENT: "A model assignment.",
+        Aggregate.METRICS: "A measurement of resources.",
+        Aggregate.API_TOKEN: "An API token.",
+    },
+)
+_register(
+    BatchMode,
+    "What becomes of a batch of which some items are refused.",
+    {
+        BatchMode.ALL_OR_NOTHING: "One refusal refuses all: nothing is written.",
+        BatchMode.EACH: "Each item by itself: what can be done is done, the results tell which.",
     },
 )
 _register(

@@ -3,96 +3,91 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-import strawberry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import HubError, InvalidInput
 from app.domain.ids import parse_id
 from app.security.policy import Permission, authorise
 from app.services.idempotency import once
+from db.queries.rehearsals import events_so_far
 from graphql_schema.context import Info
-from graphql_schema.errors import UserError, user_error
-
-KEY_DESCRIPTION = (
-    "Makes the request repeatable: for a week the same key with the same input returns the first result and changes "
-    "nothing; the same key with another input is refused. At most 200 characters, unique for each token."
-)
-VERSION_DESCRIPTION = (
-    "The version that you read. If somebody changed the entity since, nothing is written and STALE_VERSION tells the "
-    "current one."
-)
+from graphql_schema.errors import user_error
+from graphql_schema.payloads import BLOCKED_RUN, CHANGES_SHOWN, DryRun, MutationInput, Payload, rehearsed_run
 
 References = Mapping[str, Any]
 """What a payload refers to: attribute of the payload → id of the entity."""
 
-
-class Input(Protocol):
-    """Any input of a mutation."""
-
-    idempotency_key: str | None
-
-
-Payload = TypeVar("Payload")
-
-
-def given(description: str, **options: Any) -> Any:
-    """A field of an input."""
-    return strawberry.field(description=description, **options)
-
-
-def optional(description: str) -> Any:
-    """A field of an input that may be left out."""
-    return strawberry.field(description=description, default=None)
-
-
-def key_field() -> Any:
-    """The field `idempotencyKey`."""
-    return strawberry.field(description=KEY_DESCRIPTION, default=None)
-
-
-def errors_field() -> Any:
-    """The field `userErrors`."""
-    return strawberry.field(
-        description="Why the request was refused; empty when it was carried out. Nothing was written otherwise.",
-        default_factory=list,
-    )
+Answer = TypeVar("Answer", bound=Payload)
 
 
 async def carry_out(
     info: Info,
-    payload: type[Payload],
-    input: Input,
+    payload: type[Answer],
+    input: MutationInput,
     permission: Permission,
     service: Callable[[AsyncConnection], Awaitable[Any]],
     refer: Callable[[Any], References],
     *,
     agent_id: str | None = None,
-) -> Payload:
+) -> Answer:
     """Run the service in a transaction; the payload that refers to its result, or that says why nothing was done."""
-    context = info.context
 
     async def work(session: AsyncConnection) -> References:
+        return refer(await service(session))
+
+    return await run_mutation(info, payload, input, permission, work, agent_id=agent_id)
+
+
+async def run_mutation(
+    info: Info,
+    payload: type[Answer],
+    input: MutationInput,
+    permission: Permission,
+    work: Callable[[AsyncConnection], Awaitable[References]],
+    *,
+    agent_id: str | None = None,
+) -> Answer:
+    """Do the work once, in a transaction, and answer with what it refers to; a dry run undoes it.
+
+    The references must be JSON: they are what a repetition with the same idempotency key answers with.
+    """
+    context = info.context
+
+    async def keyed(session: AsyncConnection) -> References:
         return await once(
             session,
             context.principal,
             input.idempotency_key,
             lambda: _request_hash(info.field_name, input),
-            lambda: _referred(service(session), refer),
+            lambda: work(session),
         )
 
     try:
         authorise(context.principal, permission, agent_id=agent_id)
-        return payload(**await context.database.transact(work))
+        if input.dry_run:
+            return await _rehearse(info, payload, keyed)
+        return payload(**await context.database.transact(keyed))
     except HubError as error:
-        return refused(payload, error)
+        return refused(payload, error, dry_run=input.dry_run)
 
 
-async def _referred(result: Awaitable[Any], refer: Callable[[Any], References]) -> References:
-    return refer(await result)
+async def _rehearse(
+    info: Info, payload: type[Answer], work: Callable[[AsyncConnection], Awaitable[References]]
+) -> Answer:
+    """Do the work, note the events that it wrote, and undo it."""
+
+    async def watched(session: AsyncConnection) -> tuple[References, DryRun]:
+        references = await work(session)
+        return references, rehearsed_run(await events_so_far(session, CHANGES_SHOWN))
+
+    references, dry_run = await info.context.database.rehearse(watched)
+    # what would be made has no id yet; what exists is shown as it is
+    existing: dict[str, Any] = {name: value for name, value in references.items() if isinstance(value, str)}
+    return payload(**existing, dry_run=dry_run)
 
 
 def by(key: str) -> Callable[[Any], References]:
@@ -118,10 +113,9 @@ def optional_id(field: str, value: str | None) -> UUID | None:
     return parse_id(field, value) if value is not None else None
 
 
-def refused(payload: type[Payload], error: HubError) -> Payload:
+def refused(payload: type[Answer], error: HubError, *, dry_run: bool = False) -> Answer:
     """A payload that only says why."""
-    errors: list[UserError] = [user_error(error)]
-    return payload(user_errors=errors)  # type: ignore[call-arg]  # every payload has user_errors
+    return payload(user_errors=[user_error(error)], dry_run=BLOCKED_RUN if dry_run else None)
 
 
 def text_id(value: Any) -> str | None:
@@ -129,9 +123,11 @@ def text_id(value: Any) -> str | None:
     return str(value) if value is not None else None
 
 
-def _request_hash(name: str, input: Any) -> bytes:
+def _request_hash(name: str, input: MutationInput) -> bytes:
+    """What makes two requests the same: the mutation and all that was given, but for whether it is a dry run."""
     try:
-        return hashlib.sha256(orjson.dumps([name, asdict(input)], default=str, option=orjson.OPT_SORT_KEYS)).digest()
+        given = {key: value for key, value in asdict(input).items() if key != "dry_run"}
+        return hashlib.sha256(orjson.dumps([name, given], default=str, option=orjson.OPT_SORT_KEYS)).digest()
     except (TypeError, RecursionError):
         raise InvalidInput(
             "The input is nested too deeply or has an integer of more than 64 bits. Nothing was written.", "input"

@@ -19,6 +19,7 @@ class Permission(StrEnum):
     DECIDE_GATE = "give verdicts on quality gates"
     RECORD_METRICS = "record metrics"
     MANAGE_TOKENS = "manage tokens"
+    ERASE_SEALED = "erase what is sealed of a decision"
 
 
 _AGENT = {Permission.READ, Permission.ACT_AS_AGENT, Permission.RECORD_METRICS, Permission.REVIEW_GATE}

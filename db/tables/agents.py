@@ -51,10 +51,14 @@ agent_messages = Table(
     "agent_messages",
     metadata,
     uuid_key("message_id"),
-    Column("from_agent_id", Text, ForeignKey("agents.agent_id"), nullable=False),
+    # null: a person sent it, whose token's name is in sent_by
+    Column("from_agent_id", Text, ForeignKey("agents.agent_id")),
+    Column("sent_by", Text, nullable=False),
+    # null: it is for all
     Column("to_agent_id", Text, ForeignKey("agents.agent_id")),
     Column("body", Text, nullable=False),
     timestamp("created_at", nullable=False, default_now=True),
+    not_blank("sent_by"),
     not_blank("body"),
     Index(None, "from_agent_id", "created_at"),
     Index(None, "to_agent_id", "created_at"),

@@ -6,6 +6,9 @@ from sqlalchemy.dialects.postgresql import UUID
 from app.domain.decisions import CONFIDENCE, DecisionType
 from db.tables.base import enum_column, json_column, metadata, not_blank, one_of, timestamp, uuid_key, versioned, within
 
+NONCE_AND_TAG = 28
+"""Bytes of a sealed text beside the text itself."""
+
 decisions = Table(
     "decisions",
     metadata,
@@ -33,6 +36,8 @@ decisions = Table(
     one_of("decision_type", DecisionType),
     within("confidence_score", CONFIDENCE),
     not_blank("outcome"),
+    # a nonce of 12 bytes, a tag of 16 and no text between them would be an empty reason
+    CheckConstraint(f"octet_length(reasoning_process_sealed) > {NONCE_AND_TAG}", name="reasoning_process"),
     Index(None, "execution_id", "decision_id"),
     Index(None, "agent_id", "decision_id"),
     Index(None, "created_at", "decision_id"),

@@ -1,9 +1,9 @@
 """Resource metrics, partitioned by week: no foreign keys, so that old weeks can be dropped without locking others."""
 
-from sqlalchemy import Column, Index, Integer, Numeric, Table, Text
+from sqlalchemy import CheckConstraint, Column, Index, Integer, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
 
-from app.domain.metrics import AMOUNT, AlertLevel
+from app.domain.metrics import AHEAD, AMOUNT, RETENTION, AlertLevel
 from app.domain.rules import NOT_NEGATIVE, PERCENT
 from app.domain.rules import SCORE as SCORE_RANGE
 from db.tables.base import SCORE, enum_column, json_column, metadata, one_of, timestamp, within
@@ -28,6 +28,13 @@ resource_metrics = Table(
     json_column("optimization_suggestions", default="[]"),
     enum_column("alert_level", AlertLevel, default=AlertLevel.NORMAL),
     timestamp("created_at", nullable=False, default_now=True),
+    # against the moment of storing, since a CHECK must give the same answer for ever
+    CheckConstraint(
+        f"measurement_time > created_at - interval '{RETENTION.days} days' "
+        f"AND measurement_time <= created_at + interval '{int(AHEAD.total_seconds())} seconds'",
+        name="measurement_time",
+    ),
+    CheckConstraint("jsonb_typeof(optimization_suggestions) = 'array'", name="optimization_suggestions"),
     within("cpu_usage", PERCENT),
     within("memory_usage", AMOUNT),
     within("disk_usage", AMOUNT),

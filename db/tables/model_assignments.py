@@ -1,6 +1,6 @@
 """Model assignments: which model works on which task, and what it cost."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
 
 from app.domain.model_assignments import ASSIGNMENT_MACHINE, AssignmentReason, AssignmentStatus, Provider
@@ -11,6 +11,7 @@ from db.tables.base import (
     MONEY,
     SCORE,
     enum_column,
+    json_column,
     metadata,
     not_blank,
     one_of,
@@ -40,6 +41,16 @@ model_assignments = Table(
     Column("processing_time", BigInteger),
     Column("tokens_used", BigInteger),
     enum_column("assignment_status", AssignmentStatus, default=ASSIGNMENT_MACHINE.initial),
+    # why it failed; the failed one that it stands in for; and the models still to be tried after it, in order,
+    # as [{provider_name, model_name, estimated_cost}]
+    Column("failure_reason", Text),
+    Column(
+        "fallback_of",
+        UUID(as_uuid=True),
+        ForeignKey("model_assignments.assignment_id", name="fk_model_assignments_fallback_of"),
+        unique=True,
+    ),
+    json_column("fallback_chain", default="[]"),
     timestamp("completed_at"),
     *versioned(),
     one_of("provider_name", Provider),
@@ -52,6 +63,12 @@ model_assignments = Table(
     within("processing_time", NOT_NEGATIVE),
     within("tokens_used", NOT_NEGATIVE),
     status_of("assignment_status", ASSIGNMENT_MACHINE),
+    CheckConstraint(
+        "(assignment_status = 'failed') = (failure_reason IS NOT NULL) AND btrim(failure_reason) <> ''",
+        name="failure_reason",
+    ),
+    CheckConstraint("fallback_of IS NULL OR assignment_reason = 'fallback'", name="fallback_of"),
+    CheckConstraint("jsonb_typeof(fallback_chain) = 'array'", name="fallback_chain"),
     Index(None, "agent_id", "assignment_id"),
     Index(None, "task_id", "assignment_id"),
     Index(None, "execution_id", "assignment_id"),

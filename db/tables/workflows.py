@@ -98,6 +98,10 @@ workflow_steps = Table(
     timestamp("completed_at"),
     one_of("step_status", StepStatus),
     within("attempt", NOT_NEGATIVE),
+    # that step numbers follow the clock is the trigger workflow_steps_in_order's to see to
+    CheckConstraint("step_number >= 1", name="step_number"),
+    CheckConstraint("completed_at >= started_at", name="completed_at"),
+    CheckConstraint("(step_status = 'running') = (completed_at IS NULL)", name="ended"),
     UniqueConstraint("execution_id", "step_number"),
     UniqueConstraint("execution_id", "phase", "attempt"),
 )

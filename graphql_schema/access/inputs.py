@@ -7,7 +7,7 @@ import strawberry
 from app.domain.principals import Role
 from app.services.access import CreateToken
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.mutating import given, key_field, optional
+from graphql_schema.payloads import MutationInput, given, optional
 
 
 @strawberry.input(description="A new API token.")
@@ -22,6 +22,5 @@ class ApiTokenCreateInput:
 
 
 @strawberry.input(description="End a token.")
-class ApiTokenRevokeInput:
+class ApiTokenRevokeInput(MutationInput):
     token_id: strawberry.ID = given("The token.")
-    idempotency_key: str | None = key_field()

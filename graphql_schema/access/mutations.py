@@ -10,20 +10,19 @@ from app.services.access import create_token, revoke_token
 from graphql_schema.access.inputs import ApiTokenCreateInput, ApiTokenRevokeInput
 from graphql_schema.access.types import ApiToken
 from graphql_schema.context import Info
-from graphql_schema.errors import UserError
-from graphql_schema.mutating import by, carry_out, errors_field, refused
+from graphql_schema.mutating import by, carry_out, refused
+from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
 
 
 @strawberry.type(description="The token as it is after the mutation.")
-class ApiTokenPayload:
+class ApiTokenPayload(Payload):
     entity_id: strawberry.Private[str | None] = None
     api_token: ApiToken | None = entity_of("ApiToken", description="The token; null when the request was refused.")
     secret: str | None = strawberry.field(
         description="The token itself, shown this once and stored only as a hash; null but at its creation.",
         default=None,
     )
-    user_errors: list[UserError] = errors_field()
 
 
 @strawberry.type

@@ -8,16 +8,15 @@ from app.services.agents import register_agent, set_agent_status
 from graphql_schema.agents.inputs import AgentRegisterInput, AgentReportInput, AgentSetStatusInput
 from graphql_schema.agents.types import AgentState
 from graphql_schema.context import Info
-from graphql_schema.errors import UserError
-from graphql_schema.mutating import by, carry_out, errors_field, refused
+from graphql_schema.mutating import by, carry_out, refused
+from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
 
 
 @strawberry.type(description="The agent as it is after the mutation.")
-class AgentPayload:
+class AgentPayload(Payload):
     entity_id: strawberry.Private[str | None] = None
     agent: AgentState | None = entity_of("AgentState", description="The agent; null when the request was refused.")
-    user_errors: list[UserError] = errors_field()
 
 
 @strawberry.type

@@ -157,11 +157,16 @@ class AgentMessage(Node):
     message_id: strawberry.ID = column(MESSAGE.message_id, description="The message's UUID.")
     body: str = column(MESSAGE.body, description="What the message says.")
     created_at: datetime = column(MESSAGE.created_at, description="When it was sent.")
-    from_agent_id: strawberry.ID = column(MESSAGE.from_agent_id, description="The id of the agent that sent it.")
+    sent_by: str = column(MESSAGE.sent_by, description="Who sent it: the name of the token with which it was sent.")
+    from_agent_id: strawberry.ID | None = column(
+        MESSAGE.from_agent_id, description="The id of the agent that sent it; null when a person did."
+    )
     to_agent_id: strawberry.ID | None = column(
         MESSAGE.to_agent_id, description="The id of the agent that it is for; null when it is for all."
     )
-    from_agent: AgentRef = one(MESSAGE.from_agent_id, description="The agent that sent it.")
+    from_agent: AgentRef | None = one(
+        MESSAGE.from_agent_id, description="The agent that sent it; null when a person did."
+    )
     to_agent: AgentRef | None = one(
         MESSAGE.to_agent_id, description="The agent that it is for; null when it is for all."
     )

@@ -7,7 +7,8 @@ import strawberry
 from app.domain.decisions import DecisionType
 from app.services.decisions import Evidence, RecordDecision
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.mutating import VERSION_DESCRIPTION, given, json_object, key_field, optional, optional_id
+from graphql_schema.mutating import json_object, optional_id
+from graphql_schema.payloads import VERSION_DESCRIPTION, MutationInput, given, optional
 from graphql_schema.scalars import JSON
 
 
@@ -30,7 +31,7 @@ class EvidenceInput:
 
 
 @strawberry.input(description="A decision of the PM, with its reasons and confidence.")
-class DecisionRecordInput:
+class DecisionRecordInput(MutationInput):
     decision_type: DecisionType = given("What the decision is about.")
     context_data: JSON = given("All that the decision was made on, any JSON value. Sealed: only pm and admin read it.")
     reasoning_process: str = given("The reasoning, step by step; required. Sealed: only pm and admin read it.")
@@ -45,7 +46,6 @@ class DecisionRecordInput:
     )
     expected_version: int | None = optional(f"Of the task: {VERSION_DESCRIPTION}")
     evidence: list[EvidenceInput] | None = optional("What the decision rests on, at most 100 pieces.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> RecordDecision:
         return RecordDecision(

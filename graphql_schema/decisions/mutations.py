@@ -7,18 +7,17 @@ from app.services.decisions import record_decision
 from graphql_schema.context import Info
 from graphql_schema.decisions.inputs import DecisionRecordInput
 from graphql_schema.decisions.types import PMDecisionContext
-from graphql_schema.errors import UserError
-from graphql_schema.mutating import by, carry_out, errors_field
+from graphql_schema.mutating import by, carry_out
+from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
 
 
 @strawberry.type(description="The decision that was recorded.")
-class DecisionPayload:
+class DecisionPayload(Payload):
     entity_id: strawberry.Private[str | None] = None
     decision: PMDecisionContext | None = entity_of(
         "PMDecisionContext", description="The decision; null when the request was refused."
     )
-    user_errors: list[UserError] = errors_field()
 
 
 @strawberry.type

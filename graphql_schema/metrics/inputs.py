@@ -8,7 +8,8 @@ import strawberry
 from app.domain.metrics import AlertLevel
 from app.services.metrics import Measurement
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.mutating import given, key_field, optional, optional_id
+from graphql_schema.mutating import optional_id
+from graphql_schema.payloads import MutationInput, given, optional
 
 
 @strawberry.input(description="One measurement of an agent, or of the whole system.")
@@ -48,6 +49,5 @@ class MeasurementInput:
 
 
 @strawberry.input(description="Many measurements at once: all are stored, or none.")
-class ResourceMetricsRecordInput:
+class ResourceMetricsRecordInput(MutationInput):
     measurements: list[MeasurementInput] = given("From 1 to 1,000 measurements.")
-    idempotency_key: str | None = key_field()

@@ -7,18 +7,17 @@ import strawberry
 from app.security.policy import Permission
 from app.services.metrics import record_metrics
 from graphql_schema.context import Info
-from graphql_schema.errors import UserError
 from graphql_schema.metrics.inputs import ResourceMetricsRecordInput
-from graphql_schema.mutating import References, carry_out, errors_field
+from graphql_schema.mutating import References, carry_out
+from graphql_schema.payloads import Payload
 
 
 @strawberry.type(description="What was stored.")
-class ResourceMetricsPayload:
+class ResourceMetricsPayload(Payload):
     metric_ids: list[strawberry.ID] = strawberry.field(
         description="Ids of the measurements, in the order given; empty when the request was refused.",
         default_factory=list,
     )
-    user_errors: list[UserError] = errors_field()
 
     @strawberry.field(description="How many measurements were stored.")
     def recorded(self) -> int:

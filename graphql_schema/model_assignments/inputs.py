@@ -8,12 +8,13 @@ from app.domain.ids import parse_id
 from app.domain.model_assignments import AssignmentReason, AssignmentStatus, Provider
 from app.services.model_assignments import CompleteAssignment, RecordAssignment
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.mutating import VERSION_DESCRIPTION, given, key_field, optional, optional_id
+from graphql_schema.mutating import optional_id
+from graphql_schema.payloads import VERSION_DESCRIPTION, MutationInput, given, optional
 from graphql_schema.scalars import BigInt
 
 
 @strawberry.input(description="A model was chosen for an agent's task.")
-class ModelAssignmentRecordInput:
+class ModelAssignmentRecordInput(MutationInput):
     agent_id: strawberry.ID = given("The agent that uses the model.")
     task_id: strawberry.ID = given("The task that needs it.")
     provider_name: Provider = given("Who serves the model.")
@@ -25,7 +26,6 @@ class ModelAssignmentRecordInput:
     assignment_status: AssignmentStatus = given(
         "ACTIVE when the work begins now, PENDING when later.", default=AssignmentStatus.ACTIVE
     )
-    idempotency_key: str | None = key_field()
 
     def command(self) -> RecordAssignment:
         return RecordAssignment(
@@ -42,14 +42,13 @@ class ModelAssignmentRecordInput:
 
 
 @strawberry.input(description="What the model's work took.")
-class ModelAssignmentCompleteInput:
+class ModelAssignmentCompleteInput(MutationInput):
     assignment_id: strawberry.ID = given("The assignment.")
     expected_version: int = given(VERSION_DESCRIPTION)
     actual_cost: Decimal | None = optional("Cost in US dollars, 0 or more; 0 where a subscription covers it.")
     tokens_used: BigInt | None = optional("Tokens read and written.")
     processing_time: BigInt | None = optional("Time that the model's work took, in milliseconds.")
     performance_score: Decimal | None = optional("How well the model did, from 0 to 10.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> CompleteAssignment:
         return CompleteAssignment(

@@ -5,20 +5,19 @@ import strawberry
 from app.security.policy import Permission
 from app.services.model_assignments import complete_assignment, record_assignment
 from graphql_schema.context import Info
-from graphql_schema.errors import UserError
 from graphql_schema.model_assignments.inputs import ModelAssignmentCompleteInput, ModelAssignmentRecordInput
 from graphql_schema.model_assignments.types import ModelAssignment
-from graphql_schema.mutating import by, carry_out, errors_field
+from graphql_schema.mutating import by, carry_out
+from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
 
 
 @strawberry.type(description="The model assignment as it is after the mutation.")
-class ModelAssignmentPayload:
+class ModelAssignmentPayload(Payload):
     entity_id: strawberry.Private[str | None] = None
     model_assignment: ModelAssignment | None = entity_of(
         "ModelAssignment", description="The assignment; null when the request was refused."
     )
-    user_errors: list[UserError] = errors_field()
 
 
 @strawberry.type

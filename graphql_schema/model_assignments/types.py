@@ -12,7 +12,7 @@ from graphql_schema.connections import AgentRef, DecisionRef, ExecutionRef, Task
 from graphql_schema.node import Node
 from graphql_schema.planner.entities import Entity
 from graphql_schema.planner.fields import column, one, transitions
-from graphql_schema.scalars import BigInt
+from graphql_schema.scalars import JSON, BigInt
 
 ASSIGNMENT = model_assignments.c
 
@@ -59,6 +59,16 @@ class ModelAssignment(Node):
         ASSIGNMENT.assignment_status, description="Where the assignment stands."
     )
     allowed_transitions: list[AssignmentStatus] = transitions(ASSIGNMENT_MACHINE, ASSIGNMENT.assignment_status)
+    failure_reason: str | None = column(
+        ASSIGNMENT.failure_reason, description="Why the model failed; null unless it did."
+    )
+    fallback_of_id: strawberry.ID | None = column(
+        ASSIGNMENT.fallback_of,
+        description="The UUID of the failed assignment that this one stands in for; null when it is no fallback.",
+    )
+    fallback_chain: JSON = column(
+        ASSIGNMENT.fallback_chain, description="The models to be tried if this one fails, in order; a list."
+    )
     completed_at: datetime | None = column(ASSIGNMENT.completed_at, description="When the model was done; null before.")
     version: int = column(ASSIGNMENT.version, description="Rises by one with each change. For `expectedVersion`.")
     created_at: datetime = column(ASSIGNMENT.created_at, description="When the assignment was recorded.")

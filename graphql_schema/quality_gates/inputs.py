@@ -8,29 +8,28 @@ from app.domain.ids import parse_id
 from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
 from app.services.quality_gates import DecideGate, OpenGate, ReviewGate
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.mutating import VERSION_DESCRIPTION, given, key_field, optional, optional_id
+from graphql_schema.mutating import optional_id
+from graphql_schema.payloads import VERSION_DESCRIPTION, MutationInput, given, optional
 
 
 @strawberry.input(description="Begin the review of a gate, or begin it again after a revision.")
-class QualityGateOpenInput:
+class QualityGateOpenInput(MutationInput):
     gate_id: strawberry.ID = given("The gate.")
     expected_version: int = given(VERSION_DESCRIPTION)
     reviewers: list[str] | None = optional("Agents or people who must review before the gate can be approved.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> OpenGate:
         return OpenGate(parse_id("gateId", self.gate_id), self.expected_version, self.reviewers or ())
 
 
 @strawberry.input(description="One reviewer's opinion of a gate that is in review.")
-class QualityGateReviewInput:
+class QualityGateReviewInput(MutationInput):
     gate_id: strawberry.ID = given("The gate.")
     verdict: ReviewVerdict = given("What the reviewer recommends.")
     score: Decimal | None = optional("The reviewer's rating, from 0 to 10.")
     feedback: str | None = optional("What the reviewer found.")
     task_id: strawberry.ID | None = optional("The review request that this answers; it is completed with it.")
     expected_version: int | None = optional(f"Of the task: {VERSION_DESCRIPTION}")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> ReviewGate:
         return ReviewGate(
@@ -44,7 +43,7 @@ class QualityGateReviewInput:
 
 
 @strawberry.input(description="The PM's verdict on a gate, recorded as a decision of type QUALITY_GATE.")
-class QualityGateDecideInput:
+class QualityGateDecideInput(MutationInput):
     gate_id: strawberry.ID = given("The gate.")
     expected_version: int = given(f"Of the gate: {VERSION_DESCRIPTION}")
     pm_decision: str = given("The verdict in words; required.")
@@ -53,7 +52,6 @@ class QualityGateDecideInput:
     quality_score: Decimal | None = optional("The assessed quality, from 0 to 10.")
     improvement_suggestions: str | None = optional("What to do better.")
     task_id: strawberry.ID | None = optional("The request for a verdict that this answers; it is completed with it.")
-    idempotency_key: str | None = key_field()
 
     def command(self, verdict: ApprovalStatus) -> DecideGate:
         return DecideGate(

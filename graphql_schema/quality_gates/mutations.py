@@ -9,8 +9,8 @@ from app.security.policy import Permission
 from app.services.quality_gates import decide_gate, open_gate, review_gate
 from graphql_schema.context import Info
 from graphql_schema.decisions.types import PMDecisionContext
-from graphql_schema.errors import UserError
-from graphql_schema.mutating import References, by, carry_out, errors_field, text_id
+from graphql_schema.mutating import References, by, carry_out, text_id
+from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
 from graphql_schema.quality_gates.inputs import (
     QualityGateDecideInput,
@@ -21,7 +21,7 @@ from graphql_schema.quality_gates.types import QualityGateExecution
 
 
 @strawberry.type(description="The quality gate as it is after the mutation.")
-class QualityGatePayload:
+class QualityGatePayload(Payload):
     entity_id: strawberry.Private[str | None] = None
     decision_id: strawberry.Private[str | None] = None
     quality_gate: QualityGateExecution | None = entity_of(
@@ -30,7 +30,6 @@ class QualityGatePayload:
     decision: PMDecisionContext | None = entity_of(
         "PMDecisionContext", key="decision_id", description="The decision that a verdict made; null otherwise."
     )
-    user_errors: list[UserError] = errors_field()
 
 
 async def _decide(info: Info, input: QualityGateDecideInput, verdict: ApprovalStatus) -> QualityGatePayload:

@@ -14,12 +14,13 @@ from app.services.tasks import (
     StartTask,
 )
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.mutating import VERSION_DESCRIPTION, given, json_object, key_field, optional, optional_id
+from graphql_schema.mutating import json_object, optional_id
+from graphql_schema.payloads import VERSION_DESCRIPTION, MutationInput, given, optional
 from graphql_schema.scalars import JSON
 
 
 @strawberry.input(description="A piece of work for whichever agent has the role and the capabilities.")
-class TaskCreateInput:
+class TaskCreateInput(MutationInput):
     title: str = given("What is to be done, in a line of at most 200 characters.")
     description: str | None = optional("What is to be done, in full.")
     decision_id: strawberry.ID | None = optional("The decision that this task is part of the breakdown of.")
@@ -29,7 +30,6 @@ class TaskCreateInput:
     complexity: int = given("How hard it is, from 1 to 10.", default=5)
     depends_on: list[strawberry.ID] | None = optional("Tasks that must be completed before this one can be claimed.")
     input: JSON | None = optional("What the agent's command is given, a JSON object.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> CreateTask:
         return CreateTask(
@@ -46,66 +46,60 @@ class TaskCreateInput:
 
 
 @strawberry.input(description="A claim by an agent: of one task, or of the oldest that fits it.")
-class TaskClaimInput:
+class TaskClaimInput(MutationInput):
     agent_id: strawberry.ID = given("The agent that will do the work.")
     task_id: strawberry.ID | None = optional("The task; left out, the oldest that fits the agent is taken.")
     expected_version: int | None = optional(VERSION_DESCRIPTION)
-    idempotency_key: str | None = key_field()
 
     def command(self) -> ClaimTask:
         return ClaimTask(self.agent_id, optional_id("taskId", self.task_id), self.expected_version)
 
 
 @strawberry.input(description="The agent begins the work that it claimed.")
-class TaskStartInput:
+class TaskStartInput(MutationInput):
     task_id: strawberry.ID = given("The task.")
     expected_version: int = given(VERSION_DESCRIPTION)
-    idempotency_key: str | None = key_field()
 
     def command(self) -> StartTask:
         return StartTask(parse_id("taskId", self.task_id), self.expected_version)
 
 
 @strawberry.input(description="How far the work is. The task's version stays as it is.")
-class TaskReportProgressInput:
+class TaskReportProgressInput(MutationInput):
     task_id: strawberry.ID = given("The task.")
     message: str = given("What is being done, in a line; at most 2,000 characters.")
     percent: float | None = optional("How much is done, from 0 to 100; null where it cannot be told.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> ReportTaskProgress:
         return ReportTaskProgress(parse_id("taskId", self.task_id), self.message, self.percent)
 
 
 @strawberry.input(description="The result of a task of kind WORK.")
-class TaskCompleteInput:
+class TaskCompleteInput(MutationInput):
     task_id: strawberry.ID = given("The task.")
     expected_version: int = given(VERSION_DESCRIPTION)
     result: JSON = given("What the work gave, any JSON value of at most 20,000 nodes.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> CompleteTask:
         return CompleteTask(parse_id("taskId", self.task_id), self.expected_version, self.result)
 
 
 @strawberry.input(description="The work did not succeed.")
-class TaskFailInput:
+class TaskFailInput(MutationInput):
     task_id: strawberry.ID = given("The task.")
     expected_version: int = given(VERSION_DESCRIPTION)
     reason: str = given("Why it failed.")
     result: JSON | None = optional("What there is of a result.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> FailTask:
         return FailTask(parse_id("taskId", self.task_id), self.expected_version, self.reason, self.result)
 
 
 @strawberry.input(description="The agent gives the task back, so that it can be claimed again.")
-class TaskReleaseInput:
+class TaskReleaseInput(MutationInput):
     task_id: strawberry.ID = given("The task.")
     expected_version: int = given(VERSION_DESCRIPTION)
     reason: str | None = optional("Why, for the audit record.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> ReleaseTask:
         return ReleaseTask(parse_id("taskId", self.task_id), self.expected_version, self.reason or "")

@@ -10,8 +10,8 @@ from app.domain.principals import Principal
 from app.security.policy import Permission
 from app.services import tasks as services
 from graphql_schema.context import Info
-from graphql_schema.errors import UserError
-from graphql_schema.mutating import by, carry_out, errors_field
+from graphql_schema.mutating import by, carry_out
+from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
 from graphql_schema.tasks.inputs import (
     TaskClaimInput,
@@ -26,12 +26,11 @@ from graphql_schema.tasks.types import Task
 
 
 @strawberry.type(description="The task as it is after the mutation.")
-class TaskPayload:
+class TaskPayload(Payload):
     entity_id: strawberry.Private[str | None] = None
     task: Task | None = entity_of(
         "Task", description="The task; null when the request was refused, or when no task fits the claim."
     )
-    user_errors: list[UserError] = errors_field()
 
 
 Service = Callable[[AsyncConnection, Principal, Any], Awaitable[Any]]

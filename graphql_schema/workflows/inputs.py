@@ -6,17 +6,17 @@ from app.domain.ids import parse_id
 from app.domain.workflows import TriggerType
 from app.services.workflows import CancelWorkflow, StartWorkflow
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.mutating import VERSION_DESCRIPTION, given, json_object, key_field, optional, optional_id
+from graphql_schema.mutating import json_object, optional_id
+from graphql_schema.payloads import VERSION_DESCRIPTION, MutationInput, given, optional
 from graphql_schema.scalars import JSON
 
 
 @strawberry.input(description="Run a workflow template.")
-class WorkflowStartInput:
+class WorkflowStartInput(MutationInput):
     workflow_name: str = given("Name of the template, e.g. `code-audit`; `workflowTemplates` lists them.")
     input_context: JSON | None = optional("What the workflow is given, a JSON object; every task of it sees it.")
     trigger_type: TriggerType = given("How the execution was initiated.", default=TriggerType.MANUAL)
     decision_id: strawberry.ID | None = optional("The decision that caused this execution.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> StartWorkflow:
         return StartWorkflow(
@@ -28,11 +28,10 @@ class WorkflowStartInput:
 
 
 @strawberry.input(description="Stop an execution for good.")
-class WorkflowCancelInput:
+class WorkflowCancelInput(MutationInput):
     execution_id: strawberry.ID = given("The execution.")
     expected_version: int = given(VERSION_DESCRIPTION)
     reason: str = given("Why, for the audit record; at most 2,000 characters.")
-    idempotency_key: str | None = key_field()
 
     def command(self) -> CancelWorkflow:
         return CancelWorkflow(parse_id("executionId", self.execution_id), self.expected_version, self.reason)

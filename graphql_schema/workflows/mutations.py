@@ -5,20 +5,19 @@ import strawberry
 from app.security.policy import Permission
 from app.services.workflows import cancel_workflow, start_workflow
 from graphql_schema.context import Info
-from graphql_schema.errors import UserError
-from graphql_schema.mutating import by, carry_out, errors_field
+from graphql_schema.mutating import by, carry_out
+from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
 from graphql_schema.workflows.inputs import WorkflowCancelInput, WorkflowStartInput
 from graphql_schema.workflows.types import WorkflowExecution
 
 
 @strawberry.type(description="The workflow execution as it is after the mutation.")
-class WorkflowPayload:
+class WorkflowPayload(Payload):
     entity_id: strawberry.Private[str | None] = None
     workflow: WorkflowExecution | None = entity_of(
         "WorkflowExecution", description="The execution; null when the request was refused."
     )
-    user_errors: list[UserError] = errors_field()
 
 
 @strawberry.type

@@ -26,6 +26,7 @@ NOW = datetime.now(UTC)
 VALID: Mapping[str, Mapping[str, Any]] = {
     "agents": {"agent_id": "james-dev"},
     "decision_evidence": {"agent_id": "james-dev"},
+    "decisions": {"reasoning_process_sealed": b"x" * 29},
 }
 """What a valid row of a table needs beyond values of the right types."""
 
@@ -65,9 +66,32 @@ CASES: Mapping[str, list[Mapping[str, Any]]] = {
     ],
     "ck_gate_reviewers_verdict": [{"verdict": "no-such-value", "reviewed_at": NOW}],
     "ck_gate_reviewers_reviewed_at": [{"verdict": "approve"}, {"reviewed_at": NOW}],
+    "ck_decisions_reasoning_process": [{"reasoning_process_sealed": b""}, {"reasoning_process_sealed": b"x" * 28}],
+    "ck_model_assignments_failure_reason": [
+        {"assignment_status": "failed"},
+        {"assignment_status": "failed", "failure_reason": " "},
+        {"assignment_status": "active", "failure_reason": "none"},
+    ],
+    "ck_model_assignments_fallback_of": [{"fallback_of": new_id(), "assignment_reason": "complexity_high"}],
+    "ck_model_assignments_fallback_chain": [{"fallback_chain": {}}],
+    "ck_resource_metrics_measurement_time": [
+        {"created_at": NOW, "measurement_time": NOW + timedelta(minutes=5, microseconds=1)},
+        {"created_at": NOW, "measurement_time": NOW - timedelta(days=90)},
+    ],
+    "ck_resource_metrics_optimization_suggestions": [{"optimization_suggestions": {}}],
+    "ck_workflow_steps_completed_at": [
+        {"started_at": NOW, "completed_at": NOW - timedelta(microseconds=1), "step_status": "completed"}
+    ],
+    "ck_workflow_steps_ended": [
+        {"step_status": "completed"},
+        {"step_status": "running", "started_at": NOW, "completed_at": NOW},
+    ],
+    "ck_workflow_steps_step_status": [{"step_status": "no-such-value", "started_at": NOW, "completed_at": NOW}],
     "ck_tasks_held_by_an_agent": [{"status": "assigned"}, {"status": "running"}],
     "ck_tasks_pending_is_free": [{"status": "pending", "assigned_agent_id": "james-dev"}],
 }
+
+LIMITS = r"(\w+) >= (-?[\d.]+)(?: AND \1 <= (-?[\d.]+))?"
 
 NO_PARTITION = "no partition"
 REFUSED_BY = {"ck_event_log_retention": NO_PARTITION}
@@ -104,7 +128,7 @@ def refused(table: Table, name: str, rule: str) -> list[Mapping[str, Any]]:
         return [{blank[1]: ""}, {blank[1]: "   "}]
     if listed := re.fullmatch(r"(\w+) IN \(.*\)", rule):
         return [{listed[1]: "no-such-value"}, {listed[1]: ""}]
-    if limits := re.fullmatch(r"(\w+) >= (\S+)(?: AND \1 <= (\S+))?", rule):
+    if limits := re.fullmatch(LIMITS, rule):
         return [{limits[1]: value} for value in outside(table.c[limits[1]], limits[2], limits[3])]
     return []
 
@@ -124,7 +148,7 @@ def digits(column: Column[Any]) -> int:
 
 def inside(table: Table, rule: str) -> list[Mapping[str, Any]]:
     """The ends of a range, which are allowed."""
-    limits = re.fullmatch(r"(\w+) >= (\S+)(?: AND \1 <= (\S+))?", rule)
+    limits = re.fullmatch(LIMITS, rule)
     if limits is None:
         return []
     number = Decimal if isinstance(table.c[limits[1]].type, Numeric) else int

@@ -21,7 +21,8 @@ INSERT INTO agent_reports (agent_id) SELECT agent_id FROM agents;
 INSERT INTO workflow_templates (template_name, template_version, description, spec) VALUES ('plain', 1, 'd', '{}');
 INSERT INTO decisions (decision_id, decision_type, context_data_sealed, reasoning_process_sealed, outcome,
         confidence_score, decided_by, agent_id)
-    SELECT id(1, n), 'escalation', '', '', 'o', 5, 'a', 'agent-' || 1 + n % 200 FROM generate_series(1, 4000) n;
+    SELECT id(1, n), 'escalation', '', convert_to(repeat('x', 29), 'UTF8'), 'o', 5, 'a', 'agent-' || 1 + n % 200
+    FROM generate_series(1, 4000) n;
 INSERT INTO workflow_executions (execution_id, workflow_name, template_version, trigger_type, triggered_by,
         decision_id)
     SELECT id(2, n), 'plain', 1, 'manual', 'a', id(1, n) FROM generate_series(1, 4000) n;
@@ -43,8 +44,8 @@ INSERT INTO workflow_steps (step_id, execution_id, step_number, phase, attempt)
     SELECT id(7, n), id(2, 1 + n % 4000), n, 'p', n FROM generate_series(1, 12000) n;
 INSERT INTO workflow_errors (error_id, execution_id, message)
     SELECT id(8, n), id(2, 1 + n % 4000), 'm' FROM generate_series(1, 12000) n;
-INSERT INTO agent_messages (message_id, from_agent_id, to_agent_id, body)
-    SELECT id(9, n), 'agent-' || 1 + n % 200, 'agent-' || 1 + n % 199, 'b' FROM generate_series(1, 12000) n;
+INSERT INTO agent_messages (message_id, from_agent_id, sent_by, to_agent_id, body)
+    SELECT id(9, n), 'agent-' || 1 + n % 200, 's', 'agent-' || 1 + n % 199, 'b' FROM generate_series(1, 12000) n;
 INSERT INTO decision_evidence (evidence_id, decision_id, agent_id, interval_start, interval_end)
     SELECT id(10, n), id(1, 1 + n % 4000), 'agent-1', now(), now() FROM generate_series(1, 12000) n;
 INSERT INTO resource_metrics (metric_id, measurement_time, agent_id, execution_id)

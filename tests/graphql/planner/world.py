@@ -128,7 +128,13 @@ def _reports() -> list[dict[str, Any]]:
 def _messages() -> list[dict[str, Any]]:
     ways = [("john-pm", "james-dev"), ("james-dev", "john-pm"), ("john-pm", None), ("quinn-qa", "james-dev")]
     return [
-        {"message_id": uid(MESSAGE, number), "from_agent_id": sender, "to_agent_id": receiver, "body": "Hello"}
+        {
+            "message_id": uid(MESSAGE, number),
+            "from_agent_id": sender,
+            "sent_by": sender,
+            "to_agent_id": receiver,
+            "body": "Hello",
+        }
         for number, (sender, receiver) in enumerate(ways, 1)
     ]
 
@@ -373,7 +379,7 @@ def _metrics() -> list[dict[str, Any]]:
             "active_sessions": number,
             "optimization_suggestions": ["sleep"],
             "alert_level": "warning" if number == 3 else "normal",
-            "created_at": PAST,
+            "created_at": now,
         }
         for number in range(1, 7)
     ]
