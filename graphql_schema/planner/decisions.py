@@ -8,7 +8,7 @@ found again by walking down a tree of questions, which costs a look into the var
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 Variables = Mapping[str, Any]
 Answer = Hashable
@@ -16,15 +16,21 @@ Classify = Callable[[Any], Answer]
 Leaf = TypeVar("Leaf")
 
 
+class Readable(Protocol):
+    """An argument that depends on variables; one that was not given counts as null."""
+
+    def read(self, variables: Variables) -> Any: ...
+
+
 @dataclass(frozen=True)
 class Question:
-    """What kind of value a variable has; one that was not given counts as null."""
+    """What kind of value an argument has."""
 
-    variable: str
+    source: Readable
     classify: Classify
 
     def answer(self, variables: Variables) -> Answer:
-        return self.classify(variables.get(self.variable))
+        return self.classify(self.source.read(variables))
 
 
 @dataclass

@@ -22,7 +22,6 @@ from app.domain.principals import Principal
 from graphql_schema.planner.builder import PLAN, Builder, FieldPlan
 from graphql_schema.planner.entities import Order, Row
 from graphql_schema.planner.fills import Path, SealedAs
-from graphql_schema.planner.pages import PAGE_DEFAULT, PAGE_MAX
 from graphql_schema.planner.plans import (
     ColumnPlan,
     Computation,
@@ -37,7 +36,10 @@ from graphql_schema.planner.plans import (
 )
 from graphql_schema.planner.selection import Selected
 from graphql_schema.planner.sql import Expression, json_constant, text_constant
+from graphql_schema.planner.windows import PAGE_DEFAULT, PAGE_MAX
 from graphql_schema.scalars import Cursor
+
+A_CURSOR = "a `startCursor`, `endCursor` or an edge's `cursor` of this same connection in the same order."
 
 
 class PlannedField(StrawberryField):
@@ -161,11 +163,15 @@ def argument(name: str, annotation: Any, description: str, *, default: Any = str
 def page_arguments() -> list[StrawberryArgument]:
     """The arguments of every connection."""
     return [
-        argument("first", int | None, f"How many objects at most, from 1 to {PAGE_MAX}.", default=PAGE_DEFAULT),
         argument(
-            "after",
-            Cursor | None,
-            "Begin after this place: an `endCursor` or an edge's `cursor` of this same connection.",
+            "first",
+            int | None,
+            f"How many objects at most, from the start on: from 1 to {PAGE_MAX}; {PAGE_DEFAULT} without `last`.",
             default=None,
         ),
+        argument("after", Cursor | None, f"Only what comes after this place: {A_CURSOR}", default=None),
+        argument(
+            "last", int | None, f"How many objects at most, from the end back: from 1 to {PAGE_MAX}.", default=None
+        ),
+        argument("before", Cursor | None, f"Only what comes before this place: {A_CURSOR}", default=None),
     ]

@@ -1,4 +1,4 @@
-"""Opaque texts that name a row or a place in a connection: node ids and cursors, written by SQL, read by Python.
+"""Values out of opaque texts and arguments, and node ids: written by SQL, read by Python.
 
 Everything in them is checked before a statement runs, so that a text that was made up is a typed error and never one of
 the driver's.
@@ -6,30 +6,29 @@ the driver's.
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import orjson
-from sqlalchemy import Column, ColumnElement, DateTime, Integer, Text, Uuid, cast, func
+from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, DateTime, Integer, Numeric, Text, Uuid, cast, func
 
-from graphql_schema.planner.entities import Entity, Order, Row
-from graphql_schema.planner.sql import opaque, plain_base64, text_constant
+from graphql_schema.planner.entities import Entity, Row
+from graphql_schema.planner.sql import plain_base64, text_constant
 
 SEPARATOR = ":"
 TEXT_MAX = 2_000
 """Longer ids and cursors than this the hub never makes."""
 INT32 = range(-(2**31), 2**31)
+INT64 = range(-(2**63), 2**63)
+DECIMAL = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
 
 
 class Malformed(ValueError):
     """The text is no id or cursor that the hub made."""
-
-
-class Foreign(ValueError):
-    """The text is a cursor of another connection."""
 
 
 def storable_text(value: Any) -> str:
@@ -73,11 +72,36 @@ def parse_integer(value: Any) -> int:
     return parsed
 
 
+def parse_big_integer(value: Any) -> int:
+    """The 64-bit number; `Malformed` otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value not in INT64:
+        raise Malformed
+    return value
+
+
+def parse_decimal(value: Any) -> Decimal:
+    """The exact number that the text spells; `Malformed` otherwise."""
+    if not isinstance(value, str) or not DECIMAL.fullmatch(value):
+        raise Malformed
+    return Decimal(value)
+
+
+def parse_boolean(value: Any) -> bool:
+    """The truth value; `Malformed` otherwise."""
+    if not isinstance(value, bool):
+        raise Malformed
+    return value
+
+
+# a BigInteger is an Integer, so it comes first
 _PARSERS: Mapping[type, Callable[[Any], Any]] = {
     Uuid: parse_uuid,
     Text: storable_text,
     DateTime: parse_time,
+    BigInteger: parse_big_integer,
     Integer: parse_integer,
+    Numeric: parse_decimal,
+    Boolean: parse_boolean,
 }
 
 
@@ -126,32 +150,3 @@ def split_node_id(value: Any) -> tuple[str, str]:
     if not found or not type_name or not key:
         raise Malformed
     return type_name, key
-
-
-@dataclass(frozen=True)
-class Cursors:
-    """The cursors of one connection: base64 of its name and the values that its order compares."""
-
-    connection: str
-    order: Order
-
-    def expression(self, values: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
-        """The cursor of a row with these values of the order's columns, in SQL."""
-        return opaque(cast(func.json_build_array(text_constant(self.connection), *values), Text))
-
-    def parse(self, value: Any) -> Sequence[Any]:
-        """The values of the order's columns. Raises `Malformed` or `Foreign`."""
-        text = storable_text(value)
-        try:
-            raw = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            parts = orjson.loads(raw)
-        except (binascii.Error, orjson.JSONDecodeError):
-            raise Malformed from None
-        if not isinstance(parts, list) or not parts:
-            raise Malformed
-        connection, *values = parts
-        if connection != self.connection:
-            raise Foreign
-        if len(values) != len(self.order.columns):
-            raise Malformed
-        return [parser_of(column)(part) for column, part in zip(self.order.columns, values, strict=True)]

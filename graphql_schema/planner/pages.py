@@ -10,15 +10,14 @@ from enum import StrEnum
 from typing import Any
 
 from graphql import GraphQLObjectType, get_named_type
-from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from app.domain.errors import InvalidInput
-from graphql_schema.planner.builder import TYPENAME, Builder, Pair, as_object, dotted, object_type
-from graphql_schema.planner.decisions import Answer
-from graphql_schema.planner.entities import Order, Row
+from graphql_schema.planner.builder import Builder, Pair, as_object, object_type
+from graphql_schema.planner.cursors import Cursors
+from graphql_schema.planner.entities import Row
 from graphql_schema.planner.fills import EACH, Path
-from graphql_schema.planner.keys import Cursors, Foreign, Malformed
+from graphql_schema.planner.orders import Ordering, Place
 from graphql_schema.planner.selection import Selected
 from graphql_schema.planner.sql import (
     Expression,
@@ -30,9 +29,8 @@ from graphql_schema.planner.sql import (
     rows_json,
     text_constant,
 )
+from graphql_schema.planner.windows import Window, window
 
-PAGE_DEFAULT = 20
-PAGE_MAX = 100
 COUNT_MAX = 10_000
 
 Conditions = Callable[[Row], Sequence[ColumnElement[bool]]]
@@ -48,74 +46,68 @@ class Part(StrEnum):
     TOTAL_COUNT = "totalCount"
 
 
-class Place(StrEnum):
-    """What `after` was found to be."""
-
-    START = "start"
-    GIVEN = "given"
-    MALFORMED = "malformed"
-    FOREIGN = "foreign"
-
-
 LOOKS_AHEAD = frozenset({"hasNextPage", "startCursor", "endCursor"})
-"""The fields of PageInfo that need the page's rows."""
+"""The fields of PageInfo that need the page's rows, when it is read from its start."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page that was asked for."""
+    """One page that was asked for: shown in one order, and read in the other where it is the last of its window."""
 
     build: Builder
     path: Path
     node_type: GraphQLObjectType
     conditions: Conditions
     cursors: Cursors
-    size: int
-    after: Sequence[ColumnElement[Any]] | None
+    window: Window
+
+    @property
+    def shown(self) -> Ordering:
+        return self.cursors.ordering
+
+    @property
+    def reading(self) -> Ordering:
+        return self.shown.reversed() if self.window.backward else self.shown
+
+    @property
+    def size(self) -> int:
+        return self.window.size
 
     def new_row(self) -> Row:
         return self.build.row(self.node_type)
 
-    def keys(self, row: Row) -> list[ColumnElement[Any]]:
-        """What the order compares, of a row."""
-        return [row[column] for column in self.cursors.order.columns]
-
-    def ordered(self, keys: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
-        return [key.desc() if self.cursors.order.descending else key.asc() for key in keys]
-
     def rows(self, row: Row) -> Select[Any]:
-        """The rows from the place of `after` on, in order, without columns."""
-        keys = self.keys(row)
-        return row.source(*self.conditions(row), *self.beyond(row)).order_by(*self.ordered(keys))
+        """The rows of the window, as far as they go, in the order of reading, without columns."""
+        values = self.reading.values(row)
+        return row.source(*self.conditions(row), *self.within(row)).order_by(*self.reading.sorted(values))
 
-    def beyond(self, row: Row) -> list[ColumnElement[bool]]:
-        """The condition that a row comes after the cursor."""
-        if self.after is None:
-            return []
-        place, given = _as_one(self.keys(row)), _as_one(self.after)
-        return [place < given if self.cursors.order.descending else place > given]
-
-    def up_to(self, row: Row) -> ColumnElement[bool]:
-        """The condition that a row comes before the cursor or is the cursor's own."""
-        place, given = _as_one(self.keys(row)), _as_one(self.after or ())
-        condition: ColumnElement[bool] = place >= given if self.cursors.order.descending else place <= given
-        return condition
+    def within(self, row: Row) -> list[ColumnElement[bool]]:
+        """The conditions that a row comes after `after` and before `before`."""
+        conditions = []
+        if self.window.after is not None:
+            conditions.append(self.shown.beyond(row, self.window.after))
+        if self.window.before is not None:
+            conditions.append(self.shown.reversed().beyond(row, self.window.before))
+        return conditions
 
 
-def connection(build: Builder, selected: Selected, path: Path, conditions: Conditions, order: Order) -> Expression:
-    """The JSON object of a connection. Raises `InvalidInput` for a wrong `first` or `after`."""
+def connection(
+    build: Builder, selected: Selected, path: Path, conditions: Conditions, ordering: Ordering
+) -> Expression:
+    """The JSON object of a connection. Raises `InvalidInput` for a wrong `first`, `last`, `after` or `before`."""
     type_ = object_type(selected)
+    cursors = Cursors(f"{selected.parent.name}.{selected.name}", ordering)
     page = Page(
         build,
         path,
         as_object(get_named_type(type_.fields[Part.NODES].type)),
         conditions,
-        cursors := Cursors(f"{selected.parent.name}.{selected.name}", order),
-        _size(build, selected, path),
-        _after(build, selected, path, cursors),
+        cursors,
+        window(build, selected, path, cursors),
     )
     parts = list(build.selection.fields(type_, selected.nodes))
-    return _looking_ahead(page, parts) if any(_looks_ahead(build, part) for part in parts) else _plain(page, parts)
+    ahead = page.window.backward or any(_looks_ahead(build, part) for part in parts)
+    return _looking_ahead(page, parts) if ahead else _plain(page, parts)
 
 
 def _plain(page: Page, parts: Sequence[Selected]) -> Expression:
@@ -131,14 +123,15 @@ def _plain_part(page: Page, part: Selected) -> Expression:
 
 
 def _looking_ahead(page: Page, parts: Sequence[Selected]) -> Expression:
-    """As `_plain`, from one more row than the page has."""
+    """As `_plain`, from one more row than the page has; where it is read from its end, the last row is read first."""
     row = page.new_row()
-    keys = page.keys(row)
-    position = func.row_number().over(order_by=page.ordered(keys))
-    cursor = page.cursors.expression(keys)
+    values = page.reading.values(row)
+    sorted_values = page.reading.sorted(values)
+    position = func.row_number().over(order_by=sorted_values)
+    cursor = page.cursors.expression(values)
     is_last = or_(
         position == number(page.size),
-        and_(position < number(page.size), func.lead(number(1)).over(order_by=page.ordered(keys)).is_(None)),
+        and_(position < number(page.size), func.lead(number(1)).over(order_by=sorted_values).is_(None)),
     )
     items = {
         part.key: case((position <= number(page.size), object_json(_item(page, row, part))))
@@ -150,24 +143,25 @@ def _looking_ahead(page: Page, parts: Sequence[Selected]) -> Expression:
         position.label("0position"),
         case((position == number(1), cursor)).label("0first"),
         case((is_last, cursor)).label("0last"),
-        *[key.label(f"0key{index}") for index, key in enumerate(keys)],
         *[item.label(f"0item{index}") for index, item in enumerate(items.values())],
     ]
     source = page.rows(row).limit(number(page.size + 1))
     read = source.add_columns(*columns).correlate_except(*row.own).subquery()
-    order = page.ordered([read.c[f"0key{index}"] for index in range(len(keys))])
+    read_first, read_last = read.c["0first"], read.c["0last"]
+    order = read.c["0position"].desc() if page.window.backward else read.c["0position"]
     on_page = read.c["0position"] <= number(page.size)
     pairs: list[Pair] = []
     for part in parts:
         if part.key in items:
             item = read.c[f"0item{list(items).index(part.key)}"]
-            array = func.array_to_json(func.array_agg(aggregate_order_by(item, *order)).filter(on_page))
+            array = func.array_to_json(func.array_agg(aggregate_order_by(item, order)).filter(on_page))
             pairs.append((part.key, func.coalesce(array, json_constant("[]"))))
         elif part.name == Part.PAGE_INFO:
+            ends = (read_last, read_first) if page.window.backward else (read_first, read_last)
             facts = {
-                "hasNextPage": func.count() > number(page.size),
-                "startCursor": func.max(read.c["0first"]),
-                "endCursor": func.max(read.c["0last"]),
+                "startCursor": func.max(ends[0]),
+                "endCursor": func.max(ends[1]),
+                "more": func.count() > number(page.size),
             }
             pairs.append((part.key, _page_info(page, part, facts)))
         else:
@@ -187,7 +181,7 @@ def _item(page: Page, row: Row, part: Selected) -> list[Pair]:
                 node = page.build.object(page.node_type, row, field.nodes, (*path, field.key))
                 pairs.append((field.key, object_json(node)))
             case "cursor":
-                pairs.append((field.key, page.cursors.expression(page.keys(row))))
+                pairs.append((field.key, page.cursors.expression(page.shown.values(row))))
             case _:
                 pairs.append((field.key, text_constant(field.parent.name)))
     return pairs
@@ -205,22 +199,29 @@ def _other_part(page: Page, part: Selected) -> Expression:
 def _page_info(page: Page, part: Selected, facts: dict[str, ColumnElement[Any]]) -> Expression:
     pairs: list[Pair] = []
     for field in page.build.selection.fields(object_type(part), part.nodes):
-        if field.name == TYPENAME:
-            pairs.append((field.key, text_constant(field.parent.name)))
-        elif field.name == "hasPreviousPage":
-            pairs.append((field.key, _has_previous(page)))
-        else:
-            pairs.append((field.key, facts[field.name]))
+        match field.name:
+            case "__typename":
+                pairs.append((field.key, text_constant(field.parent.name)))
+            case "hasNextPage":
+                pairs.append((field.key, _has_more(page, facts, page.window.before, forward=True)))
+            case "hasPreviousPage":
+                pairs.append((field.key, _has_more(page, facts, page.window.after, forward=False)))
+            case name:
+                pairs.append((field.key, facts[name]))
     # not as a row: a sub-select would make the aggregates among the facts its own
     return JsonObject(pairs)
 
 
-def _has_previous(page: Page) -> Expression:
-    if page.after is None:
-        return false()
+def _has_more(page: Page, facts: dict[str, ColumnElement[Any]], place: Place | None, *, forward: bool) -> Expression:
+    """Whether rows lie beyond the page on one side: more in its window, or some at the place where the window ends."""
+    within = facts["more"] if forward is not page.window.backward else false()
+    if place is None:
+        return within
     row = page.new_row()
-    before = row.source(*page.conditions(row), page.up_to(row)).add_columns(number(1)).correlate_except(*row.own)
-    return exists(before)
+    outward = page.shown if forward else page.shown.reversed()
+    found = row.source(*page.conditions(row), outward.beyond(row, place, or_at=True)).add_columns(number(1))
+    outside = exists(found.correlate_except(*row.own))
+    return outside if forward is page.window.backward else or_(within, outside)
 
 
 def _total_count(page: Page) -> Expression:
@@ -234,70 +235,3 @@ def _looks_ahead(build: Builder, part: Selected) -> bool:
     if part.name != Part.PAGE_INFO:
         return False
     return any(field.name in LOOKS_AHEAD for field in build.selection.fields(object_type(part), part.nodes))
-
-
-def _size(build: Builder, selected: Selected, path: Path) -> int:
-    size = build.selection.decide(selected.argument("first"), judge_size)
-    if not isinstance(size, int):
-        raise InvalidInput(f"first must be from 1 to {PAGE_MAX}.", _place(path, "first"))
-    return size
-
-
-def judge_size(value: Any) -> Answer:
-    """The size of a page; None when it is out of bounds."""
-    if value is None:
-        return PAGE_DEFAULT
-    return value if 1 <= value <= PAGE_MAX else None
-
-
-def _after(build: Builder, selected: Selected, path: Path, cursors: Cursors) -> Sequence[ColumnElement[Any]] | None:
-    source = selected.argument("after")
-    match build.selection.decide(source, _Judge(cursors)):
-        case Place.START:
-            return None
-        case Place.GIVEN:
-            return [
-                build.bind(source, _Pick(cursors, index), column.type)
-                for index, column in enumerate(cursors.order.columns)
-            ]
-        case Place.FOREIGN:
-            raise InvalidInput("after is a cursor of another connection; pass one of this.", _place(path, "after"))
-        case _:
-            raise InvalidInput("after is no cursor; pass one that this connection gave.", _place(path, "after"))
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """What an `after` is. Equal for equal connections, so that the question is asked once."""
-
-    cursors: Cursors
-
-    def __call__(self, value: Any) -> Answer:
-        if value is None:
-            return Place.START
-        try:
-            self.cursors.parse(value)
-        except Foreign:
-            return Place.FOREIGN
-        except Malformed:
-            return Place.MALFORMED
-        return Place.GIVEN
-
-
-@dataclass(frozen=True)
-class _Pick:
-    """One of the values in a cursor."""
-
-    cursors: Cursors
-    index: int
-
-    def __call__(self, value: Any) -> Any:
-        return self.cursors.parse(value)[self.index]
-
-
-def _as_one(values: Sequence[ColumnElement[Any]]) -> Any:
-    return values[0] if len(values) == 1 else tuple_(*values)
-
-
-def _place(path: Path, argument: str) -> str:
-    return ".".join((*dotted(path), argument))

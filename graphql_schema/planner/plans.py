@@ -16,6 +16,7 @@ from graphql_schema.planner.decisions import Answer
 from graphql_schema.planner.entities import Entity, Link, Order, Row, entity_of_type, link_by
 from graphql_schema.planner.fills import Fill, Path, SealedAs
 from graphql_schema.planner.keys import Malformed, NodeIds, parser_of, split_node_id
+from graphql_schema.planner.orders import Ordering, declared
 from graphql_schema.planner.pages import connection
 from graphql_schema.planner.selection import Selected, Source
 from graphql_schema.planner.sql import Expression, json_null, object_json, render, text_constant
@@ -80,7 +81,7 @@ class ManyPlan:
             linked = link(self.relation, of(row), child)
             return [linked] if self.where is None else [linked, self.where(child)]
 
-        return connection(build, selected, path, conditions, self.order or _order_of_nodes(selected))
+        return connection(build, selected, path, conditions, _ordering(selected, self.order))
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class BrowsePlan:
         def conditions(child: Row) -> Sequence[ColumnElement[bool]]:
             return [] if self.where is None else [self.where(child)]
 
-        return connection(build, selected, path, conditions, self.order or _order_of_nodes(selected))
+        return connection(build, selected, path, conditions, _ordering(selected, self.order))
 
 
 @dataclass(frozen=True)
@@ -271,9 +272,10 @@ def _hex(value: Expression) -> Expression:
     return func.encode(value, text_constant("hex"), type_=Text())
 
 
-def _order_of_nodes(selected: Selected) -> Order:
+def _ordering(selected: Selected, order: Order | None) -> Ordering:
+    """The order of a connection: its own, or that of what it holds."""
     node = as_object(get_named_type(object_type(selected).fields["nodes"].type))
     entity = entity_of_type(node)
     if entity is None:
         raise LookupError(f"{node.name} declares no entity")
-    return entity.default_order
+    return declared(order or entity.default_order)

@@ -17,12 +17,16 @@ from graphql import (
     GraphQLDirective,
     GraphQLField,
     GraphQLIncludeDirective,
+    GraphQLInputType,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLSkipDirective,
     InlineFragmentNode,
+    ListValueNode,
+    ObjectValueNode,
     SelectionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
     coerce_input_literal,
     is_abstract_type,
@@ -55,7 +59,18 @@ class FromVariable:
         return variables.get(self.name)
 
 
-Source = Given | FromVariable
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A list or an input object written in the document with variables in it. Equal only to itself."""
+
+    node: ValueNode
+    type: GraphQLInputType
+
+    def read(self, variables: Variables) -> Any:
+        return coerce_input_literal(self.node, self.type, VariableValues({}, dict(variables)))
+
+
+Source = Given | FromVariable | Composed
 """Where the value of an argument comes from."""
 
 
@@ -79,7 +94,10 @@ class Selected:
             if node.name.value == name:
                 if isinstance(node.value, VariableNode):
                     return FromVariable(node.value.name.value)
-                return Given(coerce_input_literal(node.value, self.field.args[name].type))
+                type_ = self.field.args[name].type
+                if _has_variables(node.value):
+                    return Composed(node.value, type_)
+                return Given(coerce_input_literal(node.value, type_))
         return Given(None)
 
 
@@ -112,7 +130,7 @@ class Selection:
         """What kind of value an argument has; the plan then holds for this answer only."""
         if isinstance(source, Given):
             return classify(source.value)
-        return self.decisions.ask(Question(source.name, classify))
+        return self.decisions.ask(Question(source, classify))
 
     def refuse_null(self, selected: Selected) -> None:
         """Raise what graphql-core raises when a required argument's variable is null."""
@@ -151,7 +169,7 @@ class Selection:
         if isinstance(value, BooleanValueNode):
             return value.value
         if isinstance(value, VariableNode):
-            answer = self.decisions.ask(Question(value.name.value, _as_it_is))
+            answer = self.decisions.ask(Question(FromVariable(value.name.value), _as_it_is))
             if isinstance(answer, bool):
                 return answer
         # null: graphql-core has the words for it
@@ -165,6 +183,14 @@ class Selection:
             return True
         condition = self.schema.get_type(fragment.type_condition.name.value)
         return is_abstract_type(condition) and self.schema.is_sub_type(condition, type_)
+
+
+def _has_variables(node: ValueNode) -> bool:
+    if isinstance(node, ListValueNode):
+        return any(_has_variables(item) for item in node.values)
+    if isinstance(node, ObjectValueNode):
+        return any(_has_variables(field.value) for field in node.fields)
+    return isinstance(node, VariableNode)
 
 
 def _as_it_is(value: Any) -> Answer:

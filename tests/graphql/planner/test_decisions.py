@@ -4,6 +4,7 @@ from typing import Any
 
 from graphql_schema.planner.decisions import Answer, Decisions, DecisionTree, Question
 from graphql_schema.planner.lru import Lru
+from graphql_schema.planner.selection import FromVariable
 
 
 def itself(value: Any) -> Answer:
@@ -11,7 +12,7 @@ def itself(value: Any) -> Answer:
     return answer
 
 
-A, B, C = Question("a", itself), Question("b", itself), Question("c", itself)
+A, B, C = (Question(FromVariable(name), itself) for name in "abc")
 
 
 def test_a_question_is_asked_once() -> None:
