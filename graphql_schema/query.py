@@ -30,9 +30,10 @@ from graphql_schema.metrics.types import ResourceMetrics
 from graphql_schema.model_assignments.types import ModelAssignment
 from graphql_schema.node import Node
 from graphql_schema.planner.bridge import root
+from graphql_schema.planner.browsing import BrowsePlan
 from graphql_schema.planner.entities import rising
 from graphql_schema.planner.fields import argument, page_arguments
-from graphql_schema.planner.plans import BrowsePlan, FindPlan, NodePlan, ObjectPlan
+from graphql_schema.planner.plans import FindPlan, NodePlan, ObjectPlan
 from graphql_schema.quality_gates.types import QualityGateExecution
 from graphql_schema.tasks.types import Task
 from graphql_schema.workflows.types import WorkflowExecution, is_newest_version

@@ -14,6 +14,7 @@ from graphql_schema.mutation import Mutation
 from graphql_schema.planner.extension import DOCUMENTS_KEPT, Document, PlannedReads
 from graphql_schema.planner.lru import Lru
 from graphql_schema.planner.planner import QueryPlanner
+from graphql_schema.planner.vocabulary import Vocabulary
 from graphql_schema.query import Query
 from graphql_schema.scalars import SCALARS
 from graphql_schema.subscription import Subscription
@@ -25,6 +26,7 @@ class HubSchema(strawberry.Schema):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         _describe_inputs(self._schema.mutation_type)
+        Vocabulary(self._schema).add()
         self.planner = QueryPlanner(self._schema)
         self.documents: Lru[str, Document] = Lru(DOCUMENTS_KEPT)
 

@@ -109,6 +109,12 @@ def object_type(selected: Selected) -> GraphQLObjectType:
     return as_object(get_named_type(selected.field.type))
 
 
+def object_type_of(field: GraphQLField, *, is_list: bool) -> GraphQLObjectType:
+    """The type of the object that a field shows, or of those that a connection holds."""
+    type_ = as_object(get_named_type(field.type))
+    return as_object(get_named_type(type_.fields["nodes"].type)) if is_list else type_
+
+
 def as_object(type_: Any) -> GraphQLObjectType:
     """The type itself, which must be an object's."""
     if not isinstance(type_, GraphQLObjectType):

@@ -19,6 +19,7 @@ from strawberry.types.info import Info
 
 from app.domain.machines import Machine
 from app.domain.principals import Principal
+from graphql_schema.planner.browsing import ManyPlan
 from graphql_schema.planner.builder import PLAN, Builder, FieldPlan
 from graphql_schema.planner.entities import Order, Row
 from graphql_schema.planner.fills import Path, SealedAs
@@ -28,7 +29,6 @@ from graphql_schema.planner.plans import (
     ComputedPlan,
     Condition,
     IdPlan,
-    ManyPlan,
     OnePlan,
     PrincipalPlan,
     Relation,
@@ -107,7 +107,7 @@ def one(relation: Relation, *, description: str) -> Any:
 
 def many(relation: Relation, *, description: str, order: Order | None = None, where: Condition | None = None) -> Any:
     """Related objects as a connection: newest first unless `order` says otherwise."""
-    return planned(ManyPlan(relation, order, where), description, arguments=page_arguments())
+    return planned(ManyPlan(relation, where, order), description, arguments=page_arguments())
 
 
 def sealed(column: Column[Any], *, key: Column[Any], name: str, sealed_as: SealedAs, description: str) -> Any:

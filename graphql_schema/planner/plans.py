@@ -1,6 +1,6 @@
 """What a field can be: a column, an expression, a relation, a sealed column, a fact about who asks, or a root field."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,11 +13,9 @@ from app.domain.principals import Principal
 from app.security.policy import Permission
 from graphql_schema.planner.builder import Builder, as_object, dotted, object_type
 from graphql_schema.planner.decisions import Answer
-from graphql_schema.planner.entities import Entity, Link, Order, Row, entity_of_type, link_by
+from graphql_schema.planner.entities import Entity, Link, Row, link_by
 from graphql_schema.planner.fills import Fill, Path, SealedAs
 from graphql_schema.planner.keys import Malformed, NodeIds, parser_of, split_node_id
-from graphql_schema.planner.orders import Ordering, declared
-from graphql_schema.planner.pages import connection
 from graphql_schema.planner.selection import Selected, Source
 from graphql_schema.planner.sql import Expression, json_null, object_json, render, text_constant
 
@@ -55,33 +53,27 @@ class IdPlan:
 
 
 @dataclass(frozen=True)
-class OnePlan:
-    """At most one related row."""
+class RelationPlan:
+    """Related rows: by a foreign key or a condition; `where` narrows them."""
 
     relation: Relation
+    where: Condition | None = None
+
+    def links(self, parent: Row, child: Row) -> list[ColumnElement[bool]]:
+        """The conditions that tie a related row to its parent."""
+        linked = link(self.relation, parent, child)
+        return [linked] if self.where is None else [linked, self.where(child)]
+
+
+@dataclass(frozen=True)
+class OnePlan(RelationPlan):
+    """At most one related row."""
 
     def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
         type_ = object_type(selected)
         child = build.row(type_)
         pairs = build.object(type_, child, selected.nodes, path)
-        condition = link(self.relation, of(row), child)
-        return object_json(pairs, child.source(condition), child.own)
-
-
-@dataclass(frozen=True)
-class ManyPlan:
-    """Related rows as a connection; `where` narrows them."""
-
-    relation: Relation
-    order: Order | None = None
-    where: Condition | None = None
-
-    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
-        def conditions(child: Row) -> Sequence[ColumnElement[bool]]:
-            linked = link(self.relation, of(row), child)
-            return [linked] if self.where is None else [linked, self.where(child)]
-
-        return connection(build, selected, path, conditions, _ordering(selected, self.order))
+        return object_json(pairs, child.source(*self.links(of(row), child)), child.own)
 
 
 @dataclass(frozen=True)
@@ -143,20 +135,6 @@ class FindPlan:
         if isinstance(self.column.type, Text):
             return f"{self.argument} must be a text without NUL characters, of at most 2,000 characters."
         return f"{self.argument} must be a UUID."
-
-
-@dataclass(frozen=True)
-class BrowsePlan:
-    """Root: all rows of an entity as a connection; `where` narrows them."""
-
-    order: Order | None = None
-    where: Condition | None = None
-
-    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
-        def conditions(child: Row) -> Sequence[ColumnElement[bool]]:
-            return [] if self.where is None else [self.where(child)]
-
-        return connection(build, selected, path, conditions, _ordering(selected, self.order))
 
 
 @dataclass(frozen=True)
@@ -270,12 +248,3 @@ class _KeyPart:
 
 def _hex(value: Expression) -> Expression:
     return func.encode(value, text_constant("hex"), type_=Text())
-
-
-def _ordering(selected: Selected, order: Order | None) -> Ordering:
-    """The order of a connection: its own, or that of what it holds."""
-    node = as_object(get_named_type(object_type(selected).fields["nodes"].type))
-    entity = entity_of_type(node)
-    if entity is None:
-        raise LookupError(f"{node.name} declares no entity")
-    return declared(order or entity.default_order)

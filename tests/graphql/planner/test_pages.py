@@ -145,7 +145,8 @@ async def test_a_cursor_of_another_connection_is_refused(admin: Reader) -> None:
     assert answer.data == {"agent": None}
     assert answer.errors == [
         {
-            "message": "after is a cursor of another connection; pass one of this.",
+            "message": "after is a cursor of another connection or of another order; pass one that this connection "
+            "gave in this order.",
             "locations": [{"line": 1, "column": 3}],
             "path": ["agent"],
             "extensions": {"code": "INVALID_INPUT", "field": "agent.tasks.after"},
