@@ -17,6 +17,7 @@ from graphql_schema.planner.builder import Builder, Pair, as_object, object_type
 from graphql_schema.planner.cursors import Cursors
 from graphql_schema.planner.entities import Row
 from graphql_schema.planner.fills import EACH, Path
+from graphql_schema.planner.groups import groups_json
 from graphql_schema.planner.orders import Ordering, Place
 from graphql_schema.planner.selection import Selected
 from graphql_schema.planner.sql import (
@@ -44,6 +45,7 @@ class Part(StrEnum):
     EDGES = "edges"
     PAGE_INFO = "pageInfo"
     TOTAL_COUNT = "totalCount"
+    GROUPS = "groups"
 
 
 LOOKS_AHEAD = frozenset({"hasNextPage", "startCursor", "endCursor"})
@@ -191,6 +193,9 @@ def _other_part(page: Page, part: Selected) -> Expression:
     """The parts that need none of the page's rows."""
     if part.name == Part.TOTAL_COUNT:
         return _total_count(page)
+    if part.name == Part.GROUPS:
+        path = (*page.path, part.key)
+        return groups_json(page.build, part, path, page.node_type, page.new_row(), page.conditions)
     if part.name == Part.PAGE_INFO:
         return _page_info(page, part, {})
     return text_constant(part.parent.name)

@@ -32,8 +32,9 @@ from sqlalchemy import ARRAY, Column, ColumnElement
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import NULLTYPE, TypeEngine
 
-from graphql_schema.planner.builder import object_type_of, plan_of
+from graphql_schema.planner.builder import as_object, object_type_of, plan_of
 from graphql_schema.planner.entities import Entity, Row, entity_of_type
+from graphql_schema.planner.group_types import GroupTypes, screaming
 from graphql_schema.planner.plans import ColumnPlan, ComputedPlan, OnePlan, RelationPlan
 
 ORDER_TERMS_MAX = 5
@@ -101,7 +102,7 @@ def columns_of(type_: GraphQLObjectType) -> dict[str, Column[Any]]:
 
 
 def _question(name: str, field: GraphQLField, row: Row) -> Question | None:
-    plan = plan_of(field) if _is_planned(field) else None
+    plan: Any = plan_of(field) if _is_planned(field) else None
     match plan:
         case ColumnPlan(column):
             return Question(name, field, lambda row: row[column], column.type)
@@ -124,11 +125,13 @@ class Vocabulary:
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
         self._made: dict[str, GraphQLNamedType] = {DIRECTION.name: DIRECTION, NULLS.name: NULLS}
+        self._groups = GroupTypes(schema, self._made)
 
     def add(self) -> None:
-        """Give every connection of entities the arguments `filter` and `orderBy`."""
-        for field in self._connections():
+        """Give every connection of entities the arguments `filter` and `orderBy`, and the field `groups`."""
+        for field in list(self._connections()):
             node = object_type_of(field, is_list=True)
+            self._groups.add(as_object(get_named_type(field.type)), node, columns_of(node))
             field.args["filter"] = GraphQLArgument(
                 self.filter_of(node), description="Only what fits this. Everything that is said must hold."
             )
@@ -185,7 +188,7 @@ class Vocabulary:
         made = self._made.get(name)
         if not isinstance(made, GraphQLEnumType):
             values = {
-                _screaming(field): GraphQLEnumValue(field, description=f"By `{field}`.") for field in columns_of(type_)
+                screaming(field): GraphQLEnumValue(field, description=f"By `{field}`.") for field in columns_of(type_)
             }
             made = GraphQLEnumType(
                 name, values, description=f"What objects of the type {type_.name} can be ordered by."
@@ -300,7 +303,3 @@ def _operator(name: str, named: Any) -> GraphQLInputField:
 
 def _is_null() -> GraphQLInputField:
     return GraphQLInputField(GraphQLBoolean, description="Whether there is no value.")
-
-
-def _screaming(name: str) -> str:
-    return "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in name)
