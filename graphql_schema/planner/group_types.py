@@ -1,7 +1,7 @@
-"""The types behind `groups`: what a connection's objects can be grouped by, and what can be counted up of each group."""
+"""The types behind `groups`: what objects can be grouped by, and what can be counted up of each group."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from graphql import (
     GraphQLArgument,
@@ -42,6 +42,9 @@ BUCKET = GraphQLEnumType(
 )
 
 
+Kept = TypeVar("Kept", bound=GraphQLNamedType)
+
+
 class GroupTypes:
     """Makes the types of a schema's groups, each once, among those that `made` keeps by name."""
 
@@ -60,8 +63,8 @@ class GroupTypes:
             {
                 "by": GraphQLArgument(
                     GraphQLList(GraphQLNonNull(self._term(node, columns))),
-                    description=f"What the objects of a group have in common, at most {GROUP_TERMS_MAX} things; without "
-                    "it all objects are one group.",
+                    description=f"What the objects of a group have in common, at most {GROUP_TERMS_MAX} things; "
+                    "without it all objects are one group.",
                 ),
                 "first": GraphQLArgument(
                     GraphQLInt,
@@ -115,7 +118,7 @@ class GroupTypes:
     def _key(self, node: GraphQLObjectType, columns: Mapping[str, Column[Any]]) -> GraphQLObjectType:
         fields = {
             name: _field(
-                get_named_type(node.fields[name].type),  # type: ignore[arg-type]  # an output type, since a field has it
+                get_named_type(node.fields[name].type),
                 f"The group's `{name}`, or where its stretch of time begins; null when they are not grouped by it.",
             )
             for name in columns
@@ -155,10 +158,10 @@ class GroupTypes:
             ),
         )
 
-    def _kept(self, name: str, make: Callable[[], Any]) -> Any:
+    def _kept(self, name: str, make: Callable[[], Kept]) -> Kept:
         if name not in self._made:
             self._made[name] = make()
-        return self._made[name]
+        return cast("Kept", self._made[name])
 
 
 def screaming(name: str) -> str:
@@ -177,7 +180,7 @@ def _field(
     return GraphQLField(type_, arguments, resolve=_by_response_key, description=description)
 
 
-def _by_response_key(source: Any, info: GraphQLResolveInfo, **_: Any) -> Any:
+def _by_response_key(source: Any, info: GraphQLResolveInfo[Any], **_: Any) -> Any:
     """What the planner put there."""
     value = source[info.path.key]
     named = get_named_type(info.return_type)
