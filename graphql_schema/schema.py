@@ -1,19 +1,21 @@
 """The schema: what can be asked, changed and followed, and how reads are planned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import strawberry
+from graphql import ExecutionResult as CoreResult
 from graphql import GraphQLError, GraphQLObjectType, get_named_type
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from graphql_schema.errors import add_codes
 from graphql_schema.mutation import Mutation
-from graphql_schema.planner.extension import DOCUMENTS_KEPT, Document, PlannedReads
+from graphql_schema.planner.extension import DOCUMENTS_KEPT, Document, PlannedReads, answer, known_query
 from graphql_schema.planner.lru import Lru
-from graphql_schema.planner.planner import QueryPlanner
+from graphql_schema.planner.planner import Operation, QueryPlanner
 from graphql_schema.planner.vocabulary import Vocabulary
 from graphql_schema.query import Query
 from graphql_schema.scalars import SCALARS
@@ -29,6 +31,42 @@ class HubSchema(strawberry.Schema):
         Vocabulary(self._schema).add()
         self.planner = QueryPlanner(self._schema)
         self.documents: Lru[str, Document] = Lru(DOCUMENTS_KEPT)
+
+    async def execute(
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        """As Strawberry does; a query that is known already goes straight to its plan, past all that was settled."""
+        if self.extensions and query:
+            operation = known_query(self.documents, query, operation_name)
+            if operation is not None:
+                answered: ExecutionResult | None = await self._straight(operation, variable_values or {}, context_value)
+                if answered is not None:
+                    return answered
+        return await super().execute(
+            query,
+            variable_values,
+            context_value,
+            root_value,
+            operation_name,
+            allowed_operation_types,
+            operation_extensions,
+        )
+
+    async def _straight(self, operation: Operation, variables: dict[str, Any], context: Any) -> Any:
+        try:
+            answered = await answer(self, operation, variables, context)
+        except Exception as error:  # as Strawberry does: what it is, the transports find out
+            answered = CoreResult(None, errors=[GraphQLError(str(error), original_error=error)])
+        if answered is not None and answered.errors:
+            self.process_errors(answered.errors)
+        return answered
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Give expected failures their codes. Defects are logged where they are masked: at the transports."""

@@ -1,6 +1,6 @@
 """Where the planner hangs in Strawberry: documents are parsed and validated once, queries answered by their plans."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -76,7 +76,10 @@ class PlannedReads(SchemaExtension):
         context, document = self.execution_context, self.document
         operation = document.operations.get(context.operation_name) if document is not None else None
         if operation is not None and operation.node.operation is OperationType.QUERY:
-            context.result = cast("Any", await self._answer(operation))
+            answered = await answer(context.schema, operation, context.variables or {}, context.context)
+            if answered is None:
+                _planner(context.schema).fallbacks += 1
+            context.result = cast("Any", answered)
         yield
 
     def _ambiguity(self, document: Document) -> list[GraphQLError]:
@@ -84,31 +87,43 @@ class PlannedReads(SchemaExtension):
         named = self.execution_context._provided_operation_name is not None
         return [] if named or len(document.operations) == 1 else [GraphQLError(WHICH_OPERATION)]
 
-    async def _answer(self, operation: Operation) -> ExecutionResult | PlannedResult | None:
-        schema = self.execution_context.schema
-        planner: QueryPlanner = cast("Any", schema).planner
-        context: ReadContext = self.execution_context.context
-        values = get_variable_values(
-            schema._schema,
-            operation.node.variable_definitions or (),
-            self.execution_context.variables or {},
-            max_errors=COERCION_ERRORS_MAX,
-        )
-        if not isinstance(values, VariableValues):
-            return ExecutionResult(None, errors=values)
-        try:
-            planned = planner.plan_operation(operation, values.coerced, context.principal)
-        except GraphQLError as error:
-            return ExecutionResult(None, errors=[error])
-        if not isinstance(planned, Plan):
-            planner.fallbacks += 1
-            return None
-        if planned.is_void:
-            return ExecutionResult(None, errors=_errors(planned))
-        data = orjson.Fragment(await planned.text(context, values.coerced) or "null")
-        if planned.failures:
-            return ExecutionResult(cast("Any", data), errors=_errors(planned))
-        return PlannedResult(cast("Any", data), errors=None)
+
+async def answer(
+    schema: Any, operation: Operation, variables: Mapping[str, Any], context: ReadContext
+) -> ExecutionResult | PlannedResult | None:
+    """The answer to a query operation by its plan; None for introspection, which has none."""
+    values = get_variable_values(
+        schema._schema, operation.node.variable_definitions or (), dict(variables), max_errors=COERCION_ERRORS_MAX
+    )
+    if not isinstance(values, VariableValues):
+        return ExecutionResult(None, errors=values)
+    try:
+        planned = _planner(schema).plan_operation(operation, values.coerced, context.principal)
+    except GraphQLError as error:
+        return ExecutionResult(None, errors=[error])
+    if not isinstance(planned, Plan):
+        return None
+    if planned.is_void:
+        return ExecutionResult(None, errors=_errors(planned))
+    data = orjson.Fragment(await planned.text(context, values.coerced) or "null")
+    if planned.failures:
+        return ExecutionResult(cast("Any", data), errors=_errors(planned))
+    return PlannedResult(cast("Any", data), errors=None)
+
+
+def known_query(documents: Documents, text: str, operation_name: str | None) -> Operation | None:
+    """The query operation of a document that was parsed and found valid before; None where there is more to do."""
+    document = documents.get(text)
+    if document is None or document.errors != () or (operation_name is None and len(document.operations) != 1):
+        return None
+    named = operation_name if operation_name is not None else next(iter(document.operations))
+    operation = document.operations.get(named)
+    return operation if operation is not None and operation.node.operation is OperationType.QUERY else None
+
+
+def _planner(schema: Any) -> QueryPlanner:
+    planner: QueryPlanner = schema.planner
+    return planner
 
 
 def _documents(schema: Any) -> Documents:
