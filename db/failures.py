@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import asyncpg
+import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as CheckoutTimeout
 
@@ -14,6 +15,7 @@ UNIQUE = "23505"
 RETRYABLE = (DEADLOCK, SERIALIZATION, LOCK_TIMEOUT, UNIQUE)
 """A lost race for a key is one too: run again, the transaction finds the row."""
 FOREIGN_KEY = "23503"
+NOT_NULL, CHECK = "23502", "23514"
 TOO_LONG = "57014"
 BAD_VALUE_CLASSES = ("22", "23")
 AWAY_CLASSES = ("08", "53", "57")
@@ -22,6 +24,9 @@ REFUSED_CLASSES = ("28", "3D")
 DRIVER_ERRORS = (DBAPIError, CheckoutTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What comes out of a call to the database: SQLAlchemy wraps only a part of what its driver raises."""
 AWAY_ERRORS = (CheckoutTimeout, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+log = structlog.get_logger(__name__)
 
 
 def sqlstate(error: BaseException) -> str:
@@ -59,6 +64,9 @@ def _expected(error: Exception) -> HubError | None:
     state = sqlstate(error)
     if state == FOREIGN_KEY:
         return InvalidInput("An id in the input refers to nothing that exists. Nothing was written; check the ids.")
+    if state in (NOT_NULL, CHECK):
+        # refused all the same, but a rule of app/domain should have said so first, and said more
+        log.warning("only the database refused a value", sqlstate=state, constraint=_constraint(error))
     if state.startswith(BAD_VALUE_CLASSES) or any(isinstance(part, asyncpg.DataError) for part in _chain(error)):
         return InvalidInput("A value in the input breaks a rule of the data model. Nothing was written.")
     if state in RETRYABLE:
@@ -71,6 +79,12 @@ def _expected(error: Exception) -> HubError | None:
         # a connection that broke in the middle of a commit does not tell whether it was kept
         return Unavailable("The database does not answer. Try again in a moment; an idempotency key makes that safe.")
     return None
+
+
+def _constraint(error: Exception) -> str | None:
+    """The name of the rule, or of the column that was null; never a value."""
+    named = [part for part in _chain(error) if isinstance(part, asyncpg.IntegrityConstraintViolationError)]
+    return (named[0].constraint_name or named[0].column_name) if named else None
 
 
 def _is_away(error: Exception) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import insert, select, text, update
+import structlog
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -226,3 +227,34 @@ class TestRestart:
             os.kill(backend, signal.SIGCONT)
         await database.ping()
         await database.close()
+
+
+async def test_a_value_that_only_the_database_refuses_is_noted_without_the_value(database: Database) -> None:
+    with structlog.testing.capture_logs() as lines:
+        with pytest.raises(InvalidInput):
+            await a_task(database, complexity=11)
+        with pytest.raises(InvalidInput):
+            await a_task(database, title=None)
+        with pytest.raises(InvalidInput):
+            await a_task(database, execution_id=new_id())
+    assert [(line["sqlstate"], line["constraint"]) for line in lines] == [
+        ("23514", "ck_tasks_complexity"),
+        ("23502", "title"),
+    ]
+    assert all(line["log_level"] == "warning" for line in lines)
+
+
+async def test_a_rehearsed_transaction_leaves_nothing_and_calls_no_hook(database: Database) -> None:
+    hooks: list[None] = []
+    database.after_commit(lambda: hooks.append(None))
+
+    async def work(session: AsyncConnection) -> int:
+        await session.execute(insert(tasks).values(task_id=new_id(), title="Build it"))
+        return int((await session.execute(select(func.count()).select_from(tasks))).scalar_one())
+
+    assert await database.rehearse(work) == 1
+    assert (await count_tasks(database), hooks) == (0, [])
+    with pytest.raises(InvalidInput):
+        await database.rehearse(lambda session: session.execute(insert(tasks).values(task_id=new_id(), title="")))
+    assert await database.transact(work) == 1
+    assert (await count_tasks(database), hooks) == (1, [None])
