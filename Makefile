@@ -20,7 +20,7 @@ up: .venv/installed ## start the hub: database, API and a worker, at http://127.
 	@exec $(BIN)/hub up $(ARGS)
 
 test: .venv/installed ## run all tests, on all cores (ARGS)
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: .venv/installed ## check style, types and who imports whom
 	$(BIN)/ruff check .

@@ -1,8 +1,7 @@
-"""The server: puts the parts together and runs them, as `python -m app.main up|serve|worker|migrate`."""
+"""The server: puts the parts together and runs them, as `python -m app.main up|serve|worker|migrate|doctor`."""
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -10,13 +9,15 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
-import structlog
 import uvicorn
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
+from app.doctor.examination import examine
+from app.doctor.installation import Installation
+from app.doctor.report import exit_code, print_json, print_lines
 from app.domain.errors import HubError
 from app.domain.principals import SYSTEM, Principal, Role
 from app.engine.catalogue import sync_templates
@@ -24,11 +25,14 @@ from app.engine.checkpoints import setup as set_up_checkpoints
 from app.engine.runner import Worker
 from app.live.hints import HintSender
 from app.live.tail import EventTail
-from app.security.sealing import Sealer, load_or_create_master_key, parse_master_key
+from app.security.keyring import KeyFiles
+from app.security.logs import configure_logging
+from app.security.sealing import FixedKeys, Sealer, parse_master_key
 from app.security.tokens import Authenticator, hash_secret, is_secret, new_secret
 from app.services.access import CreateToken, create_token
 from app.services.reports import ReportWriter
-from app.settings import Settings
+from app.settings import VARIABLES, Settings, readable_settings
+from app.upkeep.key_command import rotate_by_command, tell_key_ids
 from app.upkeep.partitions import run_partition_upkeep
 from app.upkeep.stale_agents import run_stale_agents
 from app.web.health import Check, health_routes
@@ -38,6 +42,7 @@ from db.queries.access import has_admin, knows_token
 from db.queries.decisions import newest_wrapped_key
 from db.session import Database
 from graphql_schema.context import HubContext
+from graphql_schema.export import SDL_FILE
 from graphql_schema.http_transport import BODY_LIMIT
 from graphql_schema.schema import build_schema
 from graphql_schema.view import GraphQLView
@@ -45,9 +50,10 @@ from graphql_schema.view import GraphQLView
 SHUTDOWN_SECONDS = 10
 UPKEEP_SECONDS = 5.0
 PARTITION_SECONDS = 3600.0
+TAIL_AND_HINTS = 4
+"""Connections of a process beside its pools: the tail, its readers, the hints."""
 
 console = Console(highlight=False, soft_wrap=True)
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -262,6 +268,7 @@ async def up(settings: Settings, url: str) -> None:
 async def serve(settings: Settings, url: str) -> None:
     """The API only."""
     await _require_migrated(url)
+    _sealer(settings)  # told here in one line, and not by the server as a start that failed
     await run_api(settings, url, with_worker=False)
 
 
@@ -279,7 +286,19 @@ async def migrate_only(settings: Settings, url: str) -> None:
         console.print(f"An admin token was made; it is kept in {settings.admin_token_file}.")
 
 
-COMMANDS = {"up": up, "serve": serve, "worker": worker, "migrate": migrate_only}
+async def rotate_key(settings: Settings, url: str) -> None:
+    """Take the master key out of use for a new one."""
+    await _require_migrated(url)
+    await rotate_by_command(url, _existing_keys(settings), bool(settings.master_key_previous), console)
+
+
+def _existing_keys(settings: Settings) -> FixedKeys | KeyFiles:
+    if settings.master_key is None and not settings.master_key_file.exists():
+        raise SystemExit(f"There is no master key in {settings.data_dir}; the first start of the hub makes it.")
+    return _master_keys(settings)
+
+
+COMMANDS = {"up": up, "serve": serve, "worker": worker, "migrate": migrate_only, "rotate-key": rotate_key}
 
 
 @contextlib.contextmanager
@@ -296,9 +315,39 @@ def located_database(settings: Settings) -> Iterator[str]:
         server.stop()
 
 
+def doctor(*arguments: str) -> int:
+    """Tell what is wrong with this installation, `--json` for programs; 1 when there is a problem. Changes nothing."""
+    findings = asyncio.run(examine(_installation()))
+    (print_json if "--json" in arguments else print_lines)(findings)
+    return exit_code(findings)
+
+
+def _installation() -> Installation:
+    settings, faults = readable_settings()
+    return Installation(
+        data_dir=settings.data_dir,
+        master_key_file=settings.master_key_file,
+        admin_token_file=settings.admin_token_file,
+        hub_url=os.environ.get("HUB_URL") or f"http://{settings.host}:{settings.port}",
+        token=os.environ.get("HUB_TOKEN") or None,
+        sdl=SDL_FILE.read_text(),
+        database_url=settings.database_url,
+        master_key=settings.master_key,
+        master_key_previous=settings.master_key_previous,
+        connections=settings.pool_size + settings.read_pool_size + settings.worker_concurrency + TAIL_AND_HINTS,
+        setting_faults=faults,
+        given_variables=frozenset(name for name in os.environ if name.startswith("HUB_")),
+        known_variables=VARIABLES,
+    )
+
+
 def main() -> None:
     """Run the command that the first argument names."""
+    if sys.argv[1] == "doctor":
+        raise SystemExit(doctor(*sys.argv[2:]))
     settings = Settings()
+    if sys.argv[1] == "key-id":
+        return tell_key_ids(_existing_keys(settings), console)
     configure_logging(settings.log_level)
     # uvicorn raises the signal again once it has shut down; the embedded database is stopped after that
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -312,27 +361,21 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
-def configure_logging(level: str) -> None:
-    """Log from `level` on to standard error, the hub's own lines as JSON."""
-    number = logging.getLevelNamesMapping()[level]
-    logging.basicConfig(level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    structlog.configure(
-        # plain tracebacks: a rich one would show local variables, among them secrets and what is to be sealed
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 def _sealer(settings: Settings) -> Sealer:
-    if settings.master_key is not None:
-        return Sealer(parse_master_key(settings.master_key))
-    return Sealer(load_or_create_master_key(settings.master_key_file))
+    return Sealer(_master_keys(settings))
+
+
+def _master_keys(settings: Settings) -> FixedKeys | KeyFiles:
+    try:
+        others = [parse_master_key(key) for key in (settings.master_key_previous,) if key]
+        if settings.master_key is not None:
+            return FixedKeys(parse_master_key(settings.master_key), *others)
+        return KeyFiles(settings.master_key_file, *others)
+    except (OSError, ValueError) as error:
+        raise SystemExit(
+            f"There is no master key: {error}. Give every process of this database the same one by HUB_MASTER_KEY, "
+            "64 hexadecimal digits, or as the file master.key in its data folder. Nothing was changed."
+        ) from None
 
 
 async def _require_same_key(database: Database, sealer: Sealer) -> None:
@@ -342,7 +385,8 @@ async def _require_same_key(database: Database, sealer: Sealer) -> None:
     if wrapped is not None and not sealer.wrapped(wrapped):
         raise SystemExit(
             "The decisions of this database are sealed with another master key. Give this process the same key, by "
-            "HUB_MASTER_KEY or as the file master.key in its data folder. Nothing was changed."
+            "HUB_MASTER_KEY or as the file master.key in its data folder; one that is being taken out of use by "
+            "HUB_MASTER_KEY_PREVIOUS. Nothing was changed."
         )
 
 

@@ -1,10 +1,11 @@
 """Settings, from the environment: every variable that the hub reads. Only the composition roots import this."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOTS_DATA = Path("/var/lib/orchestration-hub")
@@ -32,6 +33,11 @@ class Settings(BaseSettings):
     master_key: str | None = Field(
         default=None, description="The master key as 64 hexadecimal digits, in place of the file master.key."
     )
+    master_key_previous: str | None = Field(
+        default=None,
+        description="Beside HUB_MASTER_KEY, another master key that still opens what it sealed: the old one while "
+        "`hub key rotate` takes it out of use.",
+    )
     pool_size: int = Field(default=10, ge=2, le=200, description="Connections for writes, of each process.")
     read_pool_size: int = Field(default=10, ge=1, le=200, description="Connections for reads, of each process.")
     worker_concurrency: int = Field(default=8, ge=1, le=256, description="Executions that one worker runs at once.")
@@ -47,3 +53,19 @@ class Settings(BaseSettings):
     def master_key_file(self) -> Path:
         """Where the master key is kept unless a variable gives it."""
         return self.data_dir / "master.key"
+
+
+CLIENT_VARIABLES = frozenset({"HUB_URL", "HUB_TOKEN"})
+"""What the client commands take as options; they are no settings of the server."""
+VARIABLES = CLIENT_VARIABLES | {f"HUB_{name.upper()}" for name in Settings.model_fields}
+"""Every variable that the hub reads."""
+
+
+def readable_settings() -> tuple[Settings, Mapping[str, str]]:
+    """The settings with the default in place of what cannot be used, and the faults by variable."""
+    try:
+        return Settings(), {}
+    except ValidationError as error:
+        faults = {str(fault["loc"][0]).lower(): fault["msg"] for fault in error.errors()}
+    defaults = {name: Settings.model_fields[name].get_default(call_default_factory=True) for name in faults}
+    return Settings(**defaults), {f"HUB_{name.upper()}": text for name, text in faults.items()}

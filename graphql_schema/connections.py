@@ -52,6 +52,7 @@ AgentRef = Annotated["AgentState", strawberry.lazy("graphql_schema.agents.types"
 TaskRef = Annotated["Task", strawberry.lazy("graphql_schema.tasks.types")]
 DecisionRef = Annotated["PMDecisionContext", strawberry.lazy("graphql_schema.decisions.types")]
 ExecutionRef = Annotated["WorkflowExecution", strawberry.lazy("graphql_schema.workflows.types")]
+AssignmentRef = Annotated["ModelAssignment", strawberry.lazy("graphql_schema.model_assignments.types")]
 GateRef = Annotated["QualityGateExecution", strawberry.lazy("graphql_schema.quality_gates.types")]
 
 Agents = Connection[AgentRef]
@@ -65,6 +66,6 @@ ErrorLog = Connection[Annotated["WorkflowError", strawberry.lazy("graphql_schema
 Templates = Connection[Annotated["WorkflowTemplate", strawberry.lazy("graphql_schema.workflows.types")]]
 Gates = Connection[GateRef]
 Reviews = Connection[Annotated["GateReview", strawberry.lazy("graphql_schema.quality_gates.types")]]
-Assignments = Connection[Annotated["ModelAssignment", strawberry.lazy("graphql_schema.model_assignments.types")]]
+Assignments = Connection[AssignmentRef]
 Measurements = Connection[Annotated["ResourceMetrics", strawberry.lazy("graphql_schema.metrics.types")]]
 Tokens = Connection[Annotated["ApiToken", strawberry.lazy("graphql_schema.access.types")]]

@@ -12,7 +12,7 @@ import strawberry
 
 from app.domain.agents import AgentRole, AgentStatus
 from app.domain.batches import BatchMode
-from app.domain.decisions import DecisionType
+from app.domain.decisions import DecisionType, SealedAccess
 from app.domain.errors import ErrorCode
 from app.domain.events import Aggregate
 from app.domain.metrics import AlertLevel
@@ -85,6 +85,15 @@ _register(
         DecisionType.RESOURCE_ALLOCATION: "How resources are shared out.",
         DecisionType.ESCALATION: "That a human, or somebody with more rights, must decide.",
         DecisionType.MODEL_ASSIGNMENT: "Which AI model does which task.",
+    },
+)
+_register(
+    SealedAccess,
+    "Whether you can read what is sealed of a decision.",
+    {
+        SealedAccess.OPEN: "You can.",
+        SealedAccess.FORBIDDEN: "Your token's role may not; PM and ADMIN may.",
+        SealedAccess.ERASED: "Nobody can: its key was destroyed. Final.",
     },
 )
 _register(
@@ -185,7 +194,7 @@ _register(
         AssignmentStatus.PENDING: "Planned; the model has not begun.",
         AssignmentStatus.ACTIVE: "The model works on the task.",
         AssignmentStatus.COMPLETED: "The model is done; cost and tokens are recorded. Final.",
-        AssignmentStatus.FAILED: "The model failed. Final.",
+        AssignmentStatus.FAILED: "The model failed; `failureReason` says why, `fallback` what stands in for it. Final.",
         AssignmentStatus.CANCELLED: "Given up. Final.",
     },
 )

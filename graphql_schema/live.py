@@ -1,7 +1,7 @@
 """What all subscriptions share: payloads that tell one event each, in the order of the event log, with its cursor."""
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
@@ -11,7 +11,7 @@ import strawberry
 from app.domain.agents import AGENT_ID_PATTERN
 from app.domain.errors import InvalidInput
 from app.domain.events import Aggregate
-from app.live.records import EventFilter, EventRecord
+from app.live.records import ANY_DETAIL, EventFilter, EventRecord
 from app.security.policy import Permission, authorise
 from graphql_schema.context import Info
 from graphql_schema.scalars import JSON, Cursor
@@ -49,7 +49,7 @@ class Change:
     def of(cls, event: EventRecord) -> Self:
         """The payload that tells an event."""
         return cls(
-            entity_id=event.entity_id,
+            entity_id=cls.subject(event),
             cursor=Cursor(event.cursor),
             event_type=event.event_type,
             occurred_at=event.occurred_at,
@@ -59,6 +59,11 @@ class Change:
             version=event.version,
             detail=JSON(event.detail),
         )
+
+    @staticmethod
+    def subject(event: EventRecord) -> str:
+        """The id of the entity that the payload shows."""
+        return event.entity_id
 
 
 Payload = TypeVar("Payload", bound=Change)
@@ -73,17 +78,21 @@ async def follow(
     entity_id: str | None = None,
     execution_id: str | None = None,
     agent_id: str | None = None,
+    details: Sequence[Mapping[str, str | None]] = ANY_DETAIL,
+    event_types: frozenset[str] | None = None,
 ) -> AsyncGenerator[Payload, None]:
     """One payload for each matching event of the aggregate, after the cursor or from now on.
 
-    Raises `Forbidden`, `InvalidInput` for a malformed id or cursor, `ResyncRequired`, `Unavailable`.
+    One of `details` is part of what each event tells. Raises `Forbidden`, `InvalidInput` for a malformed id or cursor,
+    `ResyncRequired`, `Unavailable`.
     """
     authorise(info.context.principal, Permission.READ)
-    detail = {
+    about = {
         "execution_id": optional(uuid_text, "executionId", execution_id),
         "agent_id": optional(agent_text, "agentId", agent_id),
     }
-    wanted = EventFilter(aggregate, entity_id, {key: value for key, value in detail.items() if value is not None})
+    given = {key: value for key, value in about.items() if value is not None}
+    wanted = EventFilter(aggregate, entity_id, tuple({**detail, **given} for detail in details), event_types)
     async with info.context.tail.follow(wanted, after=None if after is strawberry.UNSET else after) as events:
         async for event in events:
             yield payload.of(event)

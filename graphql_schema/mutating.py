@@ -17,6 +17,7 @@ from db.queries.rehearsals import events_so_far
 from graphql_schema.context import Info
 from graphql_schema.errors import user_error
 from graphql_schema.payloads import BLOCKED_RUN, CHANGES_SHOWN, DryRun, MutationInput, Payload, rehearsed_run
+from graphql_schema.redacting import redact_input
 
 References = Mapping[str, Any]
 """What a payload refers to: attribute of the payload → id of the entity."""
@@ -53,9 +54,11 @@ async def run_mutation(
 ) -> Answer:
     """Do the work once, in a transaction, and answer with what it refers to; a dry run undoes it.
 
-    The references must be JSON: they are what a repetition with the same idempotency key answers with.
+    Secrets are removed from the input first, so `work` must look at it only when it is called. The references must be
+    JSON: they are what a repetition with the same idempotency key answers with.
     """
     context = info.context
+    redacted: list[str] = []
 
     async def keyed(session: AsyncConnection) -> References:
         return await once(
@@ -68,11 +71,15 @@ async def run_mutation(
 
     try:
         authorise(context.principal, permission, agent_id=agent_id)
+        redacted = await redact_input(input)
         if input.dry_run:
-            return await _rehearse(info, payload, keyed)
-        return payload(**await context.database.transact(keyed))
+            answer = await _rehearse(info, payload, keyed)
+        else:
+            answer = payload(**await context.database.transact(keyed))
     except HubError as error:
-        return refused(payload, error, dry_run=input.dry_run)
+        answer = refused(payload, error, dry_run=input.dry_run)
+    answer.redacted_fields = redacted
+    return answer
 
 
 async def _rehearse(
@@ -85,9 +92,7 @@ async def _rehearse(
         return references, rehearsed_run(await events_so_far(session, CHANGES_SHOWN))
 
     references, dry_run = await info.context.database.rehearse(watched)
-    # what would be made has no id yet; what exists is shown as it is
-    existing: dict[str, Any] = {name: value for name, value in references.items() if isinstance(value, str)}
-    return payload(**existing, dry_run=dry_run)
+    return payload(**payload.rehearsed(references), dry_run=dry_run)
 
 
 def by(key: str) -> Callable[[Any], References]:

@@ -1,6 +1,6 @@
 """What all mutations share: the fields of every input and every payload, and what a dry run answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -88,6 +88,11 @@ class Payload:
         "replaced before anything was stored. Secrets belong in a vault; pass references to them.",
         default_factory=list,
     )
+
+    @classmethod
+    def rehearsed(cls, references: Mapping[str, Any]) -> dict[str, Any]:
+        """What a dry run shows of the references: entities as they are; the ids of what would be made name nothing."""
+        return {name: value for name, value in references.items() if isinstance(value, str)}
 
 
 BLOCKED_RUN = DryRun(would_succeed=False, change_count=0, changes=[])

@@ -21,6 +21,7 @@ from graphql_schema.connections import (
     Executions,
     Gates,
     Measurements,
+    Messages,
     Tasks,
     Templates,
     Tokens,
@@ -77,6 +78,7 @@ class Query:
         "agent_id", AGENT.agent_id, "The agent's id, such as john-pm.", "One agent; null when it never registered."
     )
     agents: Agents | None = _browse("All agents, by name.")
+    agent_messages: Messages | None = _browse("All messages between agents and people, newest first.")
     task: Task | None = _find("task_id", TASK.task_id, "The task's UUID.", "One task; null when there is none.")
     tasks: Tasks | None = _browse("All tasks, newest first.")
     decision: PMDecisionContext | None = _find(

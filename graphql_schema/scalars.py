@@ -86,18 +86,21 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         name="Decimal",
         description='An exact decimal number as a string without trailing zeros, such as "0.1234". '
         "Inputs may be JSON numbers too.",
+        specified_by_url="https://www.w3.org/TR/xmlschema11-2/#decimal",
         serialize=str,
         parse_value=parse_decimal,
     ),
     BigInt: strawberry.scalar(
         name="BigInt",
         description="A whole number of up to 64 bits, as a JSON number; some clients lose digits beyond 2^53.",
+        specified_by_url="https://www.w3.org/TR/xmlschema11-2/#long",
         serialize=as_it_is,
         parse_value=parse_big_integer,
     ),
     Cursor: strawberry.scalar(
         name="Cursor",
         description="A place in a connection or in a stream of events; opaque, and good only where it came from.",
+        specified_by_url="https://relay.dev/graphql/connections.htm#sec-Cursor",
         serialize=as_it_is,
         parse_value=parse_cursor,
     ),

@@ -3,7 +3,9 @@
 import strawberry
 
 from graphql_schema.agents.subscriptions import AgentSubscriptions
+from graphql_schema.decisions.subscriptions import DecisionSubscriptions
 from graphql_schema.metrics.subscriptions import MetricsSubscriptions
+from graphql_schema.model_assignments.subscriptions import ModelAssignmentSubscriptions
 from graphql_schema.quality_gates.subscriptions import QualityGateSubscriptions
 from graphql_schema.tasks.subscriptions import TaskSubscriptions
 from graphql_schema.workflows.subscriptions import WorkflowSubscriptions
@@ -18,7 +20,9 @@ class Subscription(
     AgentSubscriptions,
     TaskSubscriptions,
     WorkflowSubscriptions,
+    DecisionSubscriptions,
     QualityGateSubscriptions,
+    ModelAssignmentSubscriptions,
     MetricsSubscriptions,
 ):
     pass

@@ -5,6 +5,7 @@ transaction of any database of a server holds back.
 """
 
 import asyncio
+import os
 import shutil
 import subprocess
 import tempfile
@@ -13,11 +14,21 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from app.engine.checkpoints import setup as set_up_checkpoints
 from db.embedded import THROWAWAY_SETTINGS, EmbeddedServer
 from db.migrate import migrate
 from db.session import Database
+
+# `ci` is the same on every run and tells a failure at once; `shrink` looks for the shortest way to the same failure;
+# `deep` is another chance each time, and ten times as much of it. Chosen by `pytest --hypothesis-profile=deep`.
+settings.register_profile(
+    "shrink", derandomize=True, database=None, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile("ci", settings.get_profile("shrink"), phases=[Phase.explicit, Phase.generate])
+settings.register_profile("deep", settings.get_profile("shrink"), derandomize=False, max_examples=1_000)
+settings.load_profile("ci")
 
 TEMPLATE = "hub_template"
 MEMORY = Path("/dev/shm")  # noqa: S108  (a private folder is made in it)
@@ -31,6 +42,14 @@ rm -rf "$1"
 """
 
 _numbers = count(1)
+
+# the many processes that are started here need not compile the hub anew each time
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: many tests wait, for a lease to pass or for a process to end."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from app.domain.decisions import DecisionType
-from app.domain.quality_gates import ReviewVerdict
+from app.domain.quality_gates import GateType, ReviewVerdict
 
 FENCE = re.compile(r"^```(?:json)?[ \t]*\n(.*)\n```$", re.DOTALL)
 
 DECISION_SHAPE = (
     'a JSON object {"decision_type", "reasoning", "outcome", "confidence": 1-10} with, if wanted, "context_data", '
-    '"agent_assignments", "resource_optimization" and "learning_notes"'
+    '"agent_assignments", "resource_optimization", "learning_notes", "evidence": [{"interval_start", "interval_end", '
+    '"agent_id" or "execution_id", "snapshot" (left out, the hub computes it from the metrics)}] and "quality_gates": '
+    '[{"gate_name", "gate_type", "execution_id" (left out, the task\'s own), "validation_criteria", "reviewers": []}]'
 )
 VERDICT_SHAPE = (
     'a JSON object {"verdict": "approve" | "reject" | "request_revision", "reasoning", "outcome", "confidence": 1-10, '
@@ -48,6 +51,28 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """Figures that a decision rests on; times as RFC 3339, None as snapshot has the hub compute them."""
+
+    interval_start: str
+    interval_end: str
+    agent_id: str | None
+    execution_id: str | None
+    snapshot: Any
+
+
+@dataclass(frozen=True)
+class WantedGate:
+    """A gate that a decision asks for; None as execution is the task's own."""
+
+    gate_name: str
+    gate_type: GateType
+    execution_id: str | None
+    validation_criteria: Mapping[str, Any] | None
+    reviewers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Decision:
     """An answer to a question that has no gate."""
 
@@ -59,6 +84,8 @@ class Decision:
     agent_assignments: Mapping[str, Any] | None = None
     resource_optimization: Mapping[str, Any] | None = None
     learning_notes: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    quality_gates: tuple[WantedGate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +133,8 @@ def read_decision(value: Any, question: Mapping[str, Any]) -> Decision:
         agent_assignments=reader.object("agent_assignments"),
         resource_optimization=reader.object("resource_optimization"),
         learning_notes=reader.text("learning_notes", required=False),
+        evidence=tuple(_evidence(item) for item in reader.items("evidence")),
+        quality_gates=tuple(_wanted_gate(item) for item in reader.items("quality_gates")),
     )
     reader.finish()
     return answer
@@ -138,14 +167,38 @@ def read_review(value: Any) -> Review:
     return answer
 
 
+def _evidence(item: "_Reader") -> Evidence:
+    return Evidence(
+        item.moment("interval_start"),
+        item.moment("interval_end"),
+        item.text("agent_id", required=False) or None,
+        item.text("execution_id", required=False) or None,
+        item.value.get("snapshot"),
+    )
+
+
+def _wanted_gate(item: "_Reader") -> WantedGate:
+    return WantedGate(
+        item.text("gate_name"),
+        item.choice("gate_type", GateType),
+        item.text("execution_id", required=False) or None,
+        item.object("validation_criteria"),
+        item.names("reviewers"),
+    )
+
+
 @dataclass
 class _Reader:
-    """Reads the fields of an answer and collects every fault, so that all are told at once."""
+    """Reads the fields of an answer and collects every fault, so that all are told at once.
+
+    `place` is where the object stands in the answer, such as `evidence.0.`.
+    """
 
     value: Any
     kind: str
     shape: str
     faults: list[str] = field(default_factory=list)
+    place: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, Mapping):
@@ -160,18 +213,45 @@ class _Reader:
         if value is None and not required:
             return ""
         if not isinstance(value, str) or (required and not value.strip()):
-            self.faults.append(
-                f"{name} must be a text{' that is not empty' if required else ''}, it is {_brief(value)}"
-            )
+            self._fault(f"{name} must be a text{' that is not empty' if required else ''}, it is {_brief(value)}")
             return ""
         return value
 
     def object(self, name: str) -> Mapping[str, Any] | None:
         value = self.value.get(name)
         if value is not None and not isinstance(value, Mapping):
-            self.faults.append(f"{name} must be an object, it is {_brief(value)}")
+            self._fault(f"{name} must be an object, it is {_brief(value)}")
             return None
         return value
+
+    def moment(self, name: str) -> str:
+        """A point in time with its zone, RFC 3339, as it was written."""
+        value = self.value.get(name)
+        try:
+            if isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None:
+                return value
+        except ValueError:
+            pass
+        self._fault(f"{name} must be a time such as 2026-11-22T19:12:00Z, it is {_brief(value)}")
+        return ""
+
+    def items(self, name: str) -> "list[_Reader]":
+        """Readers of the objects in a list, whose faults are told with the others."""
+        value = self.given(name, [])
+        if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+            self._fault(f"{name} must be a list of objects, it is {_brief(value)}")
+            return []
+        return [
+            _Reader(item, self.kind, self.shape, self.faults, f"{self.place}{name}.{index}.")
+            for index, item in enumerate(value)
+        ]
+
+    def names(self, name: str) -> tuple[str, ...]:
+        value = self.given(name, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self._fault(f"{name} must be a list of texts, it is {_brief(value)}")
+            return ()
+        return tuple(value)
 
     def choice(self, name: str, kind: Any, default: str | None = None) -> Any:
         value = self.given(name, default)
@@ -179,13 +259,13 @@ class _Reader:
             return kind(value.lower() if isinstance(value, str) else value)
         except ValueError:
             names = ", ".join(kind)
-            self.faults.append(f"{name} must be one of {names}; it is {_brief(value)}")
+            self._fault(f"{name} must be one of {names}; it is {_brief(value)}")
             return next(iter(kind))
 
     def confidence(self) -> int:
         value = self.value.get("confidence")
         if isinstance(value, bool) or value not in range(1, 11):
-            self.faults.append(f"confidence must be a whole number from 1 to 10, it is {_brief(value)}")
+            self._fault(f"confidence must be a whole number from 1 to 10, it is {_brief(value)}")
             return 1
         return int(value)
 
@@ -195,9 +275,12 @@ class _Reader:
             return None
         score = _decimal(value)
         if score is None or not 0 <= score <= 10:
-            self.faults.append(f"{name} must be a number from 0 to 10, it is {_brief(value)}")
+            self._fault(f"{name} must be a number from 0 to 10, it is {_brief(value)}")
             return None
         return score
+
+    def _fault(self, text: str) -> None:
+        self.faults.append(f"{self.place}{text}")
 
     def finish(self) -> None:
         if self.faults:

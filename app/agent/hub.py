@@ -6,10 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from app.agent.answers import Decision, ModelUse, Review, Verdict
+from app.agent.answers import Decision, Evidence, ModelUse, Review, Verdict, WantedGate
 from app.client.connection import HubClient, Receive
+from app.client.errors import HubRefused
 from app.client.operations import agents, decisions, metrics, model_assignments, quality_gates, tasks
 from app.domain.agents import AgentRole, AgentStatus
+from app.domain.errors import ErrorCode
 from app.domain.model_assignments import AssignmentReason, Provider
 from app.domain.tasks import HELD, TaskKind, TaskStatus
 
@@ -181,21 +183,27 @@ class AgentHub:
         await self._client.mutate(tasks.COMPLETE, {**_of_version(task), "result": result})
 
     async def decide(self, task: Task, answer: Decision) -> None:
-        """Answer a question to the PM."""
-        await self._client.mutate(
-            decisions.RECORD,
-            {
-                **_of_version(task),
-                "decisionType": answer.decision_type.name,
-                "contextData": answer.context_data,
-                "reasoningProcess": answer.reasoning,
-                "outcome": answer.outcome,
-                "confidenceScore": answer.confidence,
-                "agentAssignments": answer.agent_assignments,
-                "resourceOptimization": answer.resource_optimization,
-                "learningNotes": answer.learning_notes,
-            },
-        )
+        """Answer a question to the PM. What the answer refers to and does not exist makes it unusable."""
+        given = {
+            **_of_version(task),
+            "decisionType": answer.decision_type.name,
+            "contextData": answer.context_data,
+            "reasoningProcess": answer.reasoning,
+            "outcome": answer.outcome,
+            "confidenceScore": answer.confidence,
+            "agentAssignments": answer.agent_assignments,
+            "resourceOptimization": answer.resource_optimization,
+            "learningNotes": answer.learning_notes,
+            "evidence": [_evidence(item) for item in answer.evidence],
+            "qualityGates": [_gate(item, task) for item in answer.quality_gates],
+        }
+        try:
+            await self._client.mutate(decisions.RECORD, given)
+        except HubRefused as refusal:
+            if refusal.code != ErrorCode.NOT_FOUND.name or refusal.field == "input.taskId":
+                raise
+            # the task is still this agent's: it is the answer that names what is not there
+            raise HubRefused(ErrorCode.INVALID_INPUT.name, refusal.message, refusal.field) from None
 
     async def judge(self, task: Task, gate: Mapping[str, Any], answer: Verdict) -> None:
         """Answer the question whether a gate is passed; refused as stale when the gate moved since it was asked."""
@@ -261,17 +269,11 @@ class AgentHub:
 
     async def complete_model(self, assignment: Assignment, use: ModelUse) -> None:
         """Record what the model's work took."""
-        await self._client.mutate(
-            model_assignments.COMPLETE,
-            {
-                "assignmentId": assignment.assignment_id,
-                "expectedVersion": assignment.version,
-                "actualCost": _exact(use.cost),
-                "tokensUsed": use.tokens,
-                "processingTime": use.duration_ms,
-                "idempotencyKey": f"{assignment.assignment_id}:done",
-            },
-        )
+        await self._client.mutate(model_assignments.COMPLETE, _use_of(assignment, use))
+
+    async def fail_model(self, assignment: Assignment, use: ModelUse, reason: str) -> None:
+        """Record that the model did not do the work, and what it took all the same."""
+        await self._client.mutate(model_assignments.FAIL, {**_use_of(assignment, use), "reason": reason})
 
 
 def _task(found: Mapping[str, Any]) -> Task:
@@ -300,6 +302,37 @@ def _task(found: Mapping[str, Any]) -> Task:
         question=question,
         given=given,
     )
+
+
+def _use_of(assignment: Assignment, use: ModelUse) -> dict[str, Any]:
+    return {
+        "assignmentId": assignment.assignment_id,
+        "expectedVersion": assignment.version,
+        "actualCost": _exact(use.cost),
+        "tokensUsed": use.tokens,
+        "processingTime": use.duration_ms,
+        "idempotencyKey": f"{assignment.assignment_id}:done",
+    }
+
+
+def _evidence(item: Evidence) -> dict[str, Any]:
+    return {
+        "intervalStart": item.interval_start,
+        "intervalEnd": item.interval_end,
+        "agentId": item.agent_id,
+        "executionId": item.execution_id,
+        "snapshot": item.snapshot,
+    }
+
+
+def _gate(item: WantedGate, task: Task) -> dict[str, Any]:
+    return {
+        "workflowExecutionId": item.execution_id or task.execution_id,
+        "gateName": item.gate_name,
+        "gateType": item.gate_type.name,
+        "validationCriteria": item.validation_criteria,
+        "reviewers": list(item.reviewers),
+    }
 
 
 def _holder(task: Mapping[str, Any]) -> str | None:

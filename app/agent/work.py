@@ -190,10 +190,12 @@ class Work:
 
     async def _answer(self, finished: Finished, assignment: Assignment | None) -> None:
         """Send what the command answered; where it cannot be used, the reason."""
+        output, failure = _understood(finished)
+        await self._record_models(output, finished, assignment, failure)
+        if failure is not None:
+            await self._fail(failure, finished)
+            return
         try:
-            output = read_output(finished.stdout)
-            await self._record_models(output, finished, assignment)
-            _require_success(finished, output)
             reply = self._reply(output.value)
         except UnusableAnswer as error:
             await self._fail(str(error), finished)
@@ -234,21 +236,32 @@ class Work:
         model, provider = self._bench.model, self._bench.provider
         return await self._noted(lambda: self._hub.assign_model(self.task, provider, model or UNNAMED_MODEL))
 
-    async def _record_models(self, output: Output, finished: Finished, assignment: Assignment | None) -> None:
-        """Record what the models' work took: for the one that the user named, else for each that the command tells."""
+    async def _record_models(
+        self, output: Output, finished: Finished, assignment: Assignment | None, failure: str | None
+    ) -> None:
+        """Record what the models' work took: for the one that the user named, else for each that the command tells.
+
+        The user's failed with the command; those that the command tells of failed when it says so.
+        """
         if assignment is not None:
             total = self._paid(_total(output.models, finished.duration_ms))
-            await self._noted(lambda: self._hub.complete_model(assignment, total))
+            await self._noted(lambda: self._end_model(assignment, total, failure))
             return
         for number, use in enumerate(output.models):
-            await self._noted(partial(self._record_model, use, number))
+            await self._noted(partial(self._record_model, use, number, output.error))
         if output.session_id:
             self._bench.reporter.session_id = output.session_id
 
-    async def _record_model(self, use: ModelUse, number: int) -> None:
+    async def _record_model(self, use: ModelUse, number: int, failure: str | None) -> None:
         name = use.model or UNNAMED_MODEL
         recorded = await self._hub.assign_model(self.task, self._bench.provider, name, number)
-        await self._hub.complete_model(recorded, self._paid(use))
+        await self._end_model(recorded, self._paid(use), failure)
+
+    async def _end_model(self, assignment: Assignment, use: ModelUse, failure: str | None) -> None:
+        if failure is None:
+            await self._hub.complete_model(assignment, use)
+        else:
+            await self._hub.fail_model(assignment, use, clean(failure)[:2_000])
 
     def _paid(self, use: ModelUse) -> ModelUse:
         return replace(use, cost=Decimal(0)) if self._bench.subscription else use
@@ -268,6 +281,17 @@ class Work:
 def clean(text: str) -> str:
     """The text without terminal escapes and characters that cannot be stored, at most 4,000 characters."""
     return UNPRINTABLE.sub("", ESCAPES.sub("", text))[:4_000].strip()
+
+
+def _understood(finished: Finished) -> tuple[Output, str | None]:
+    """The command's output, and why it is no answer, if so: it cannot be passed on, or command or model failed."""
+    output = Output(None)
+    try:
+        output = read_output(finished.stdout)
+        _require_success(finished, output)
+    except UnusableAnswer as error:
+        return output, str(error)
+    return output, None
 
 
 def _require_success(finished: Finished, output: Output) -> None:

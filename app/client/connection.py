@@ -92,10 +92,17 @@ class HubClient:
         self, operation: str, given: Mapping[str, Any], *, seconds: float = REQUEST_SECONDS
     ) -> dict[str, Any]:
         """The payload of a mutation's one field, called with `given` as its `$input`. Raises `HubRefused`, as above."""
-        data = await self.execute(operation, {"input": dict(given)}, seconds=seconds)
-        payload: dict[str, Any] = next(iter(data.values()))
+        payload = await self.payload(operation, given, seconds=seconds)
         for refusal in payload.get("userErrors") or ():
             raise HubRefused(refusal["code"], refusal["message"], refusal.get("field"), refusal.get("currentVersion"))
+        return payload
+
+    async def payload(
+        self, operation: str, given: Mapping[str, Any], *, seconds: float = REQUEST_SECONDS
+    ) -> dict[str, Any]:
+        """The same where the hub refused, too, as for a dry run, whose `userErrors` are its answer."""
+        data = await self.execute(operation, {"input": dict(given)}, seconds=seconds)
+        payload: dict[str, Any] = next(iter(data.values()))
         return payload
 
     async def follow(

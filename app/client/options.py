@@ -26,6 +26,23 @@ class ClientOptions:
     token: str | None
 
 
+class OptionsMaker:
+    """Makes the options of the root command's parameters; the root keeps it in its context for shell completion.
+
+    While a shell completes a line no command is run, the root neither, so that nobody has made the options yet.
+    """
+
+    def __init__(self, make: Callable[[str | None, str | None], ClientOptions]) -> None:
+        self.make = make
+
+
+def completion_options(ctx: typer.Context) -> ClientOptions | None:
+    """The options that the line begun so far would give; None where the root says nothing of them."""
+    maker = ctx.find_object(OptionsMaker)
+    given = ctx.find_root().params
+    return maker.make(given.get("url"), given.get("token")) if maker is not None else None
+
+
 def options_of(ctx: typer.Context) -> ClientOptions:
     """The options that the root command made."""
     options = ctx.find_object(ClientOptions)

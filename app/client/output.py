@@ -19,6 +19,12 @@ STATUS_STYLES = {
     "FAILED": "red",
     "REJECTED": "red",
     "CANCELLED": "dim",
+    "BUSY": "cyan",
+    "ACTIVE": "cyan",
+    "IDLE": "green",
+    "ERROR": "red",
+    "OFFLINE": "dim",
+    "PAUSED": "yellow",
 }
 
 
@@ -50,6 +56,85 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
         out().print(table)
     else:
         out().print(empty)
+
+
+def print_details(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Names and values, one a line; what is None, empty or no value at all is left out."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        if value not in (None, "", {}, []):
+            table.add_row(name, _cell(value))
+    out().print(table)
+
+
+def print_section(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table under a title; nothing where there is no row."""
+    found = list(rows)
+    if found:
+        out().print(f"\n[bold]{escape(title)}[/bold]")
+        print_table(columns, found, empty="")
+
+
+def print_plan(data: Mapping[str, Any]) -> None:
+    """What a dry run told: the changes that would be made, or what blocks them."""
+    console = out()
+    console.print("A dry run: nothing was changed.")
+    for refusal in data["userErrors"]:
+        console.print(
+            f"[red]It would be refused[/red] ({refusal['code']}): {escape(refusal['message'])}", soft_wrap=True
+        )
+    plan = data["dryRun"]
+    if data["userErrors"] or plan is None:
+        return
+    print_table(
+        ("would change", "id", "event", "from", "to", "version"),
+        (
+            (
+                change["aggregate"],
+                change["entityId"],
+                change["eventType"],
+                change["fromStatus"],
+                change["toStatus"],
+                change["version"],
+            )
+            for change in plan["changes"]
+        ),
+        empty="It would change nothing.",
+    )
+    if plan["changeCount"] > len(plan["changes"]):
+        console.print(f"… and {plan['changeCount'] - len(plan['changes']):,} more.")
+
+
+def note(text: str) -> None:
+    """Something to know beside the data, on standard error."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True, style="dim")
+
+
+def pretty(value: Any) -> str:
+    """A JSON value for people: indented; empty for None and for what is empty."""
+    return json.dumps(value, ensure_ascii=False, indent=2) if value not in (None, {}, [], "") else ""
+
+
+def line(text: str | None, most: int = 60) -> str:
+    """A text in one line of at most `most` characters."""
+    words = " ".join((text or "").split())
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def progress_text(progress: Mapping[str, Any] | None) -> str:
+    """How far a task is: per cent and words, as far as they were told."""
+    if progress is None:
+        return ""
+    percent = "" if progress["percent"] is None else f"{progress['percent']:g} %"
+    return " ".join(part for part in (percent, line(progress["message"])) if part)
+
+
+def more(connection: Mapping[str, Any]) -> str:
+    """How many a connection has, in brackets, where fewer of them were read."""
+    shown, total = len(connection["nodes"]), connection["totalCount"]
+    return f" ({shown} of {total:,})" if total > shown else ""
 
 
 def moment(value: str | None) -> str:

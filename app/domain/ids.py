@@ -17,4 +17,6 @@ def parse_id(field: str, value: str) -> UUID:
     try:
         return UUID(value)
     except ValueError:
-        raise InvalidInput(f"{field} must be a UUID, it is {value[:80]!r}.", f"input.{field}") from None
+        raise InvalidInput(
+            f"{field} must be a UUID, it is {value[:80]!r}. Nothing was written.", f"input.{field}"
+        ) from None

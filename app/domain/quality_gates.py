@@ -6,6 +6,13 @@ from typing import Any
 
 from app.domain.machines import Machine
 
+REVIEWERS_MAX = 50
+"""Reviewers that may be named at once."""
+PM_DECISION_MAX = 99_900
+"""Characters of a verdict in words: the outcome of its decision repeats them behind the verdict itself."""
+REASON_MAX = 2_000
+"""Characters of a reason of an escalation, or of a note on it."""
+
 
 class GateType(StrEnum):
     """What a gate validates."""
@@ -67,18 +74,32 @@ def lookup(path: str, results: Mapping[str, Any]) -> Any:
 def run_check(
     name: str, measure: str, at_most: float | None, at_least: float | None, results: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """One automated check: the value measured at `measure` beside its thresholds, and whether it passed.
+    """One automated check on the phases' results: the value at the path `measure` beside its thresholds.
 
     A value that is missing or not a number does not pass.
     """
-    measured = lookup(measure, results)
-    is_number = isinstance(measured, (int, float)) and not isinstance(measured, bool)
-    passed = is_number and (at_most is None or measured <= at_most) and (at_least is None or measured >= at_least)
+    found = lookup(measure, results)
+    is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
+    return check_result(name, measure, found if is_number else None, at_most, at_least)
+
+
+def check_result(
+    name: str, measure: str | None, measured: float | None, at_most: float | None, at_least: float | None
+) -> dict[str, Any]:
+    """A check as a gate keeps it. It passed if there is a value, not above `at_most` and not below `at_least`."""
+    passed = (
+        measured is not None and (at_most is None or measured <= at_most) and (at_least is None or measured >= at_least)
+    )
     return {
         "name": name,
         "measure": measure,
-        "measured": measured if is_number else None,
+        "measured": measured,
         "at_most": at_most,
         "at_least": at_least,
         "passed": passed,
     }
+
+
+def failed_checks(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the checks that did not pass."""
+    return [check["name"] for check in checks if not check["passed"]]

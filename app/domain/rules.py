@@ -61,7 +61,8 @@ def clean_text(field: str, value: str, longest: int = TEXT_MAX) -> str:
         raise InvalidInput(f"{field} is longer than {longest} characters. Nothing was written.", f"input.{field}")
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
         raise InvalidInput(
-            f"{field} contains characters that cannot be stored (NUL or lone surrogates).", f"input.{field}"
+            f"{field} contains characters that cannot be stored (NUL or lone surrogates). Nothing was written.",
+            f"input.{field}",
         )
     return value
 
@@ -74,7 +75,9 @@ def bounded_json(field: str, value: Any) -> Any:
         nodes += 1
         if depth > JSON_MAX_DEPTH or nodes > JSON_MAX_NODES:
             raise InvalidInput(
-                f"{field} is too large: at most {JSON_MAX_DEPTH} levels and {JSON_MAX_NODES} values.", f"input.{field}"
+                f"{field} is too large: at most {JSON_MAX_DEPTH} levels and {JSON_MAX_NODES} values are taken. "
+                "Nothing was written.",
+                f"input.{field}",
             )
         todo.extend((child, depth + 1) for child in _children(field, node))
     return value
@@ -89,13 +92,19 @@ def _children(field: str, node: Any) -> Sequence[Any]:
         clean_text(field, node)
         return ()
     if isinstance(node, float) and (node != node or node in (float("inf"), float("-inf"))):
-        raise InvalidInput(f"{field} contains a number that JSON cannot carry.", f"input.{field}")
+        raise InvalidInput(f"{field} contains a number that JSON cannot carry. Nothing was written.", f"input.{field}")
     if isinstance(node, int) and not INT64_LOW <= node <= INT64_HIGH:
-        raise InvalidInput(f"{field} contains an integer of more than 64 bits; send it as text.", f"input.{field}")
+        raise InvalidInput(
+            f"{field} contains an integer of more than 64 bits; send it as text. Nothing was written.",
+            f"input.{field}",
+        )
     return node if isinstance(node, (list, tuple)) else ()
 
 
 def bounded_list(field: str, values: Sequence[Any], most: int = ITEMS_MAX) -> None:
     """Raise `InvalidInput` when there are more than `most` items."""
     if len(values) > most:
-        raise InvalidInput(f"{field} has {len(values)} items, at most {most} are taken at once.", f"input.{field}")
+        raise InvalidInput(
+            f"{field} has {len(values)} items, at most {most} are taken at once. Nothing was written.",
+            f"input.{field}",
+        )

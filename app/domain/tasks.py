@@ -2,7 +2,11 @@
 
 from enum import StrEnum
 
+from app.domain.errors import Blocked
 from app.domain.machines import Machine
+
+REASON_MAX = 2_000
+"""Characters of a reason or a progress message, which go into events."""
 
 
 class TaskStatus(StrEnum):
@@ -39,3 +43,13 @@ TASK_MACHINE = Machine(
 
 HELD = (TaskStatus.ASSIGNED, TaskStatus.RUNNING)
 """The statuses in which an agent has the task at hand; they count towards its concurrency."""
+
+
+def require_retryable(status: TaskStatus) -> None:
+    """Raise `IllegalTransition` or `Blocked` unless the task has failed: what is at hand is released, not retried."""
+    TASK_MACHINE.require(status, TaskStatus.PENDING)
+    if status is not TaskStatus.FAILED:
+        raise Blocked(
+            f"This task is {status.upper()}: an agent has it at hand, and gives it back by taskRelease. "
+            "Only a task that FAILED is retried. Nothing was changed."
+        )

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.events import Aggregate, Event
 from app.domain.templates import AnyPhase, DecisionPhase, GatePhase, ParallelPhase, TaskPhase
-from app.domain.workflows import StepStatus
+from app.domain.workflows import StepStatus, phase_of_retry, require_next_step
 from app.engine.failing import fail_execution
 from app.engine.leases import Execution
 from app.engine.phases import decision, gate, parallel, task
@@ -21,7 +21,7 @@ from app.engine.phases.base import ACTOR, Done, Failed, Judgement, PhaseKind, Vi
 from app.engine.phases.withdrawal import cancel_unfinished
 from db.queries.changes import amend, append
 from db.queries.entities import EXECUTION
-from db.queries.steps import begin_step, end_step, find_step, latest_step, next_attempt
+from db.queries.steps import begin_step, end_step, find_step, last_numbers, latest_step
 
 KINDS: dict[type[AnyPhase], PhaseKind] = {
     DecisionPhase: decision,
@@ -33,10 +33,14 @@ KINDS: dict[type[AnyPhase], PhaseKind] = {
 
 @dataclass(frozen=True)
 class Standing:
-    """How a pass stands: the next phase's name, empty at the end; None while others must act first."""
+    """How a pass stands: the next phase's name, empty at the end; None while others must act first.
+
+    After a retry the pass is one that has failed, and the graph, which came to its end with it, must begin anew.
+    """
 
     step_number: int
     next_phase: str | None
+    retried: bool = False
 
 
 async def advance(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> str | None:
@@ -56,16 +60,20 @@ async def look(session: AsyncConnection, execution: Execution) -> Standing | Non
     if step is None:
         await execution.hold(session)
         return None
+    if step.step_status == StepStatus.FAILED.value:
+        await execution.hold(session)
+        return Standing(step.step_number, phase_of_retry(step.phase, step.outcome), retried=True)
     return Standing(step.step_number, await _go_on(session, execution, step))
 
 
 async def _begin(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> str | None:
-    attempt = await next_attempt(session, execution.execution_id, phase_name)
-    visit = Visit(execution, execution.template.phase(phase_name), step_number, attempt)
+    latest, attempts = await last_numbers(session, execution.execution_id, phase_name)
+    visit = Visit(execution, execution.template.phase(phase_name), step_number, attempts + 1)
     kind = KINDS[type(visit.phase)]
     await kind.prepare(session, visit)
     await execution.hold(session)
-    await begin_step(session, execution.execution_id, step_number, phase_name, attempt)
+    require_next_step(latest, step_number)
+    await begin_step(session, execution.execution_id, step_number, phase_name, visit.attempt)
     values = {"current_phase": phase_name, "last_activity": func.clock_timestamp()}
     await amend(session, EXECUTION, execution.execution_id, "step_started", ACTOR, values=values, detail=visit.detail)
     judgement = await kind.enter(session, visit)
@@ -91,8 +99,10 @@ async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: J
     match judgement:
         case Waiting():
             return None
-        case Failed(reason):
-            await fail_execution(session, execution_id, visit.detail, reason)
+        case Failed(reason, outcome, retry_phase):
+            if retry_phase is not None:
+                outcome = {**outcome, "retry_phase": retry_phase}
+            await fail_execution(session, execution_id, visit.detail, reason, step_outcome=outcome)
             return ""
         case Done(result, back_to):
             next_phase = following(visit) if back_to is None else back_to

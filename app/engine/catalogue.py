@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import InvalidInput
 from app.domain.templates import Where, WorkflowTemplate, parse_template
+from app.security.scrubbing import scrub_json
 from db.queries.catalogue import latest_spec, lock_catalogue, store_spec
 
 FOLDER = resources.files("app.engine") / "templates"
@@ -56,6 +57,7 @@ def load_template(text: str, source: str) -> WorkflowTemplate:
         # a ValueError is a date that there is not
         raise InvalidInput(f"{source} is not YAML: {error}", "input.spec") from None
     _refuse_double_keys(root, source)
+    _refuse_secrets(data, source)
     return parse_template(data, source, lambda path: _line_of(root, path))
 
 
@@ -86,6 +88,13 @@ def _refuse_double_keys(root: yaml.Node | None, source: str) -> None:
                 raise InvalidInput(f"{source} is not a workflow template: line {line}, {key.value!r} is given twice "
                                    "(keep one)", "input.spec")  # fmt: skip
             seen.add(str(key.value))
+
+
+def _refuse_secrets(data: object, source: str) -> None:
+    """A template is stored and shown to whoever reads; and one without its secret would not work."""
+    for path, kind in scrub_json(data).found:
+        raise InvalidInput(f"{source} is not a workflow template: {path} holds what looks like a secret ({kind}) "
+                           "(write where it is kept instead, such as env:NAME)", "input.spec")  # fmt: skip
 
 
 def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:

@@ -39,6 +39,7 @@ class Engine:
 Graph = CompiledStateGraph[State, Engine, State, State]
 
 START_STATE = State(step_number=0, next_phase="")
+"""The state of an execution that has no step yet. A graph may begin with any other, and goes on from there."""
 
 
 def compile_template(template: WorkflowTemplate) -> Graph:
@@ -48,7 +49,7 @@ def compile_template(template: WorkflowTemplate) -> Graph:
     for phase, following in zip(template.phases, [*names[1:], END], strict=True):
         graph.add_node(phase.name, _node(phase.name))
         graph.add_conditional_edges(phase.name, _next_phase, _ways(phase, following))
-    graph.add_edge(START, names[0])
+    graph.add_conditional_edges(START, _entry(names[0]), {name: name for name in [*names, END]})
     return graph.compile()
 
 
@@ -84,6 +85,13 @@ def _node(phase: str) -> Callable[..., Awaitable[State]]:
         return State(step_number=step_number, next_phase=next_phase)
 
     return visit
+
+
+def _entry(first: str) -> Callable[[State], str]:
+    def entry(state: State) -> str:
+        return _next_phase(state) if state["step_number"] else first
+
+    return entry
 
 
 def _next_phase(state: State) -> str:

@@ -1,4 +1,4 @@
-"""The end of an execution that cannot go on, and the errors that may come before it."""
+"""The end of an execution that cannot go on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,16 +7,12 @@ from uuid import UUID
 from sqlalchemy import func, null
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.events import Aggregate, Event
-from app.domain.workflows import ErrorSeverity, ExecutionStatus, StepStatus
+from app.domain.workflows import ErrorSeverity, ExecutionStatus
 from app.engine.phases.base import ACTOR
-from db.queries.changes import append, transition
+from app.services.workflow_errors import SHOWN, fail_step, note_error
+from db.queries.changes import transition
 from db.queries.entities import EXECUTION
-from db.queries.steps import end_step, log_error
 from db.tables.workflows import workflow_executions
-
-SHOWN = 500
-"""Characters of a reason in events and steps; the error's row has all of it."""
 
 
 async def fail_execution(
@@ -25,17 +21,17 @@ async def fail_execution(
     where: Mapping[str, Any],
     reason: str,
     error_detail: Mapping[str, Any] | None = None,
+    step_outcome: Mapping[str, Any] | None = None,
 ) -> None:
     """Running → failed, with the step under way, if any (`where`: its phase, attempt and number, which is 0 for none).
 
-    The caller holds the fence and has cancelled the open tasks.
+    The caller holds the fence and has cancelled the open tasks. A `retry_phase` in the step's outcome is where a retry
+    goes on.
     """
-    told = {**where, "reason": reason[:SHOWN]}
-    if where["step_number"] and await end_step(
-        session, execution_id, where["step_number"], StepStatus.FAILED, {"reason": reason[:SHOWN]}
-    ):
-        await append(session, str(execution_id), Event(Aggregate.WORKFLOW, "step_failed", ACTOR, detail=told))
-    await note_error(session, execution_id, ErrorSeverity.CRITICAL, reason, {**where, **(error_detail or {})})
+    if where["step_number"]:
+        await fail_step(session, execution_id, ACTOR, where, reason, step_outcome)
+    detail = {**where, **(error_detail or {})}
+    await note_error(session, execution_id, ACTOR, ErrorSeverity.CRITICAL, reason, detail)
     await transition(
         session,
         EXECUTION,
@@ -44,7 +40,7 @@ async def fail_execution(
         "failed",
         ACTOR,
         values=ended(),
-        detail=told,
+        detail={**where, "reason": reason[:SHOWN]},
     )
 
 
@@ -57,13 +53,3 @@ def ended() -> dict[str, Any]:
         "lease_owner": null(),
         "lease_until": null(),
     }
-
-
-async def note_error(
-    session: AsyncConnection, execution_id: UUID, severity: ErrorSeverity, message: str, detail: Mapping[str, Any]
-) -> None:
-    """Log an error of the execution, with its event."""
-    error_id = await log_error(session, execution_id, detail.get("phase"), severity, message, detail)
-    told = {"error_id": str(error_id), "severity": severity.value, "phase": detail.get("phase")}
-    event = Event(Aggregate.WORKFLOW, "error_logged", ACTOR, detail={**told, "message": message[:SHOWN]})
-    await append(session, str(execution_id), event)

@@ -20,11 +20,13 @@ from app.domain.templates import WorkflowTemplate
 from app.domain.workflows import RUNNABLE, ErrorSeverity, ExecutionStatus, StepStatus
 from app.engine.advance import Standing, advance, look
 from app.engine.checkpoints import FencedSaver, Pool
-from app.engine.compiler import START_STATE, Compiled, Engine, Graph
-from app.engine.failing import ended, fail_execution, note_error
+from app.engine.compiler import START_STATE, Compiled, Engine, Graph, State
+from app.engine.ending import judge_end
+from app.engine.failing import ended, fail_execution
 from app.engine.leases import Execution, LostLease
-from app.engine.phases.base import ACTOR
+from app.engine.phases.base import ACTOR, Done, Failed, Waiting
 from app.engine.phases.withdrawal import cancel_unfinished
+from app.services.workflow_errors import note_error
 from db.queries.changes import read, transition
 from db.queries.entities import EXECUTION
 from db.queries.executions import hold_fence, postpone, release
@@ -103,21 +105,30 @@ class Run:
         """Run the graph on from its latest checkpoint, or from the start, until it waits or ends.
 
         A node that was interrupted, or was at work when its worker died, is run again: it finds in the rows how far it
-        came. It is never resumed by a value, which would let it pass although its rows say wait.
+        came. It is never resumed by a value, which would let it pass although its rows say wait. Where there are no
+        checkpoints, or those of a pass that failed and is retried, the graph begins anew at the place that rows tell.
         """
+        thread_id = str(self._execution.execution_id)
         saver = FencedSaver(self._tools.pool, self._execution.execution_id, self._execution.fence)
-        config: RunnableConfig = {
-            "configurable": {"thread_id": str(self._execution.execution_id)},
-            "recursion_limit": STEPS_AT_ONCE,
-        }
-        begun = not self._is_new and await saver.is_begun(config)
+        config: RunnableConfig = {"configurable": {"thread_id": thread_id}, "recursion_limit": STEPS_AT_ONCE}
+        if self._standing is not None and self._standing.retried:
+            await saver.adelete_thread(thread_id)
+            begun = False
+        else:
+            begun = not self._is_new and await saver.is_begun(config)
         await graph.copy({"checkpointer": saver}).ainvoke(
-            None if begun else START_STATE,
+            None if begun else self._entry(),
             config,
             context=Engine(self._advance),
             durability="sync",
             control=control,
         )
+
+    def _entry(self) -> State:
+        if self._standing is None:
+            return START_STATE
+        # a pass that waits was parked before the graph is run
+        return State(step_number=self._standing.step_number, next_phase=self._standing.next_phase or "")
 
     async def _advance(self, phase: str, step_number: int) -> str | None:
         """What a node does. A pass that must wait gives the lease back in the transaction that says so."""
@@ -143,18 +154,37 @@ class Run:
     async def _look(self, session: AsyncConnection) -> None:
         """Whether there is anything to do for the graph; if not, park at once."""
         self._standing = await look(session, self._execution)
-        self._parked = self._standing is not None and self._standing.next_phase is None
+        if self._standing is None:
+            return
+        next_phase = self._standing.next_phase
+        self._parked = next_phase is None or (
+            not next_phase and isinstance(await judge_end(session, self._execution.execution_id), Waiting)
+        )
         if self._parked:
             await self._release(session)
 
     async def _end(self, session: AsyncConnection) -> None:
-        """After the last phase: complete the execution, unless it has failed. The rows must agree with the graph."""
+        """After the last phase: complete the execution, unless it has failed or is held by gates of no phase.
+
+        The rows must agree with the graph.
+        """
+        execution_id = self._execution.execution_id
+        judgement = await judge_end(session, execution_id)
+        if isinstance(judgement, Failed):
+            await cancel_unfinished(session, execution_id, judgement.reason)
         await self._execution.hold(session)
-        step = await latest_step(session, self._execution.execution_id)
+        step = await latest_step(session, execution_id)
         if step is None or step.step_status == StepStatus.RUNNING.value or step.outcome.get("next_phase"):
             raise RuntimeError("the graph came to its end, but its steps did not")
-        if step.step_status == StepStatus.COMPLETED.value:
+        if step.step_status == StepStatus.FAILED.value:
+            return
+        if isinstance(judgement, Failed):
+            await fail_execution(session, execution_id, {"step_number": 0}, judgement.reason, judgement.outcome)
+        elif isinstance(await judge_end(session, execution_id), Done):
             await self._transition(session, ExecutionStatus.COMPLETED, "completed", ended())
+        else:
+            # whoever gives the verdict wakes it, and has done so already where it was given just now
+            await self._release(session)
 
     async def _transition(
         self, session: AsyncConnection, target: ExecutionStatus, event_type: str, values: dict[str, Any]
@@ -222,7 +252,7 @@ async def _store_defect(
         raise LostLease(claimed.execution_id)
     status = ExecutionStatus((await read(session, EXECUTION, claimed.execution_id)).execution_status)
     if failures < DEFECTS_MAX or status not in RUNNABLE:
-        await note_error(session, claimed.execution_id, ErrorSeverity.ERROR, message, detail)
+        await note_error(session, claimed.execution_id, ACTOR, ErrorSeverity.ERROR, message, detail)
         pause = min(tools.first_backoff * 2 ** (failures - 1), LONGEST_BACKOFF)
         await postpone(session, claimed.execution_id, claimed.fence, pause)
         return

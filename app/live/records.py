@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -40,29 +40,38 @@ class EventRecord:
         return self.position.created_at
 
 
+ANY_DETAIL: tuple[Mapping[str, str | None], ...] = ({},)
+"""Whatever an event tells, the empty object is part of it."""
+
+
 @dataclass(frozen=True)
 class EventFilter:
-    """Which events to follow: of one aggregate, one entity of it, with these values in their detail; all by default."""
+    """Which events to follow: of one aggregate, one entity of it, of these types; all by default.
+
+    Of `details` at least one is part of the event's detail: its keys are there, with its values.
+    """
 
     aggregate: Aggregate | None = None
     entity_id: str | None = None
-    detail: Mapping[str, str] = field(default_factory=dict)
+    details: tuple[Mapping[str, str | None], ...] = ANY_DETAIL
+    event_types: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.aggregate is None and (self.entity_id is not None or self.detail):
-            raise ValueError("an entity or a detail can only be followed within an aggregate")
+        if self.aggregate is None and (self.entity_id, self.details, self.event_types) != (None, ANY_DETAIL, None):
+            raise ValueError("an entity, a detail or a type can only be followed within an aggregate")
 
     @property
-    def detail_json(self) -> str:
-        """The wanted part of the detail as JSON text."""
-        return orjson.dumps(dict(self.detail)).decode()
+    def details_json(self) -> list[str]:
+        """The wanted parts of the detail as JSON texts."""
+        return [orjson.dumps(dict(detail)).decode() for detail in self.details]
 
     def matches(self, event: EventRecord) -> bool:
         """Whether the event is one of those; the same judgement as that of `read_after` in SQL."""
         return (
             (self.aggregate is None or event.aggregate == self.aggregate)
             and (self.entity_id is None or event.entity_id == self.entity_id)
-            and all(event.detail.get(key) == value for key, value in self.detail.items())
+            and (self.event_types is None or event.event_type in self.event_types)
+            and any(detail.items() <= event.detail.items() for detail in self.details)
         )
 
 

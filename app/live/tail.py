@@ -164,7 +164,13 @@ class EventTail:
     async def _read_after(self, position: Position, wanted: EventFilter) -> tuple[list[EventRecord], bool]:
         rows = await self._reading(
             lambda connection: events.read_after(
-                connection, position, BATCH, wanted.aggregate, wanted.entity_id, wanted.detail_json
+                connection,
+                position,
+                BATCH,
+                wanted.aggregate,
+                wanted.entity_id,
+                wanted.details_json,
+                wanted.event_types,
             )
         )
         database = self._database

@@ -17,6 +17,7 @@ from app.domain.rules import NAME_MAX, required_text
 from app.security.tokens import hash_secret
 from db.queries.changes import amend, create
 from db.queries.entities import API_TOKEN
+from db.tables.access import api_tokens
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ async def create_token(session: AsyncConnection, principal: Principal, command: 
     if command.agent_id is not None:
         check_agent_id(command.agent_id)
     if command.role is Role.AGENT and command.agent_id is None:
-        raise InvalidInput("A token of role AGENT names the agent that it acts for.", "input.agentId")
+        raise InvalidInput(
+            "A token of role AGENT names the agent that it acts for. Nothing was written.", "input.agentId"
+        )
     values = {
         "token_id": new_id(),
         "token_name": required_text("tokenName", command.token_name, NAME_MAX),
@@ -49,5 +52,6 @@ async def create_token(session: AsyncConnection, principal: Principal, command: 
 
 async def revoke_token(session: AsyncConnection, principal: Principal, token_id: UUID) -> Row[Any]:
     """Make the token worthless, within seconds in every process. Raises `NotFound`."""
-    values = {"revoked_at": func.clock_timestamp()}
+    # what is revoked again was revoked when it first was
+    values = {"revoked_at": func.coalesce(api_tokens.c.revoked_at, func.clock_timestamp())}
     return await amend(session, API_TOKEN, token_id, "revoked", principal.name, values=values)

@@ -14,18 +14,19 @@ from app.domain.decisions import DecisionType
 from app.domain.errors import Blocked, Forbidden, InvalidInput
 from app.domain.events import Aggregate, Event
 from app.domain.principals import Principal
-from app.domain.quality_gates import GATE_MACHINE, ApprovalStatus, ReviewVerdict
-from app.domain.rules import NAME_MAX, SCORE, bounded_list, clean_text, required_text
+from app.domain.quality_gates import PM_DECISION_MAX, ApprovalStatus, ReviewVerdict, failed_checks
+from app.domain.rules import SCORE, clean_text, required_text
 from app.domain.tasks import TaskKind
-from app.domain.workflows import ENDED
 from app.security.sealing import Sealer
 from app.services.decisions import RecordDecision, store_decision
+from app.services.gate_creation import reviewer_names
+from app.services.gate_facts import gate_detail, require_unended
+from app.services.references import Reference, find, require_known
 from app.services.tasks import answer_task, held_task
 from db.queries import quality_gates as queries
-from db.queries.changes import append, read, transition
-from db.queries.entities import EXECUTION, GATE
+from db.queries.changes import append, transition
+from db.queries.entities import GATE, TASK
 from db.queries.executions import wake
-from db.queries.tasks import open_reviews
 
 EVENT_OF = {
     ApprovalStatus.APPROVED: "approved",
@@ -48,11 +49,10 @@ async def open_gate(session: AsyncConnection, principal: Principal, command: Ope
 
     Raises `NotFound`, `StaleVersion`, `IllegalTransition`, `InvalidInput`.
     """
-    bounded_list("reviewers", command.reviewers, 50)
-    reviewers = [required_text("reviewers", name, NAME_MAX) for name in command.reviewers]
-    gate = await read(session, GATE, command.gate_id, lock=True)
+    reviewers = reviewer_names("reviewers", command.reviewers)
+    gate = await find(session, GATE, command.gate_id, "gateId", lock=True)
     _require_person(gate, principal)
-    await _require_unended(session, gate)
+    await require_unended(session, gate)
     again = gate.approval_status == ApprovalStatus.REQUIRES_REVISION.value
     values = {"revision": gate.revision + 1, "reviewed_at": None} if again else {}
     opened = await transition(
@@ -64,7 +64,7 @@ async def open_gate(session: AsyncConnection, principal: Principal, command: Ope
         principal.name,
         expected_version=command.expected_version,
         values=values,
-        detail=_detail(gate) | {"reviewers": reviewers},
+        detail=gate_detail(gate) | {"reviewers": reviewers},
     )
     await queries.assign_reviewers(session, command.gate_id, opened.revision, reviewers)
     await wake(session, gate.workflow_execution_id)
@@ -90,14 +90,17 @@ async def review_gate(session: AsyncConnection, principal: Principal, command: R
     """
     SCORE.check("score", command.score)
     feedback = clean_text("feedback", command.feedback)
-    gate = await read(session, GATE, command.gate_id, lock=True)
+    gate = await find(session, GATE, command.gate_id, "gateId", lock=True)
     if command.task_id is not None:
         await _require_gate_of_task(session, principal, command.task_id, command.gate_id)
         answer = {"verdict": command.verdict.value, "score": _float(command.score), "feedback": feedback}
         await answer_task(session, principal, command.task_id, command.expected_version, TaskKind.REVIEW, answer)
-    await _require_unended(session, gate)
+    await require_unended(session, gate)
     if gate.approval_status != ApprovalStatus.IN_REVIEW.value:
-        raise Blocked(f"The gate {gate.gate_name!r} is {gate.approval_status.upper()}; it is reviewed while IN_REVIEW.")
+        raise Blocked(
+            f"The gate {gate.gate_name!r} is {gate.approval_status.upper()}; it is reviewed while IN_REVIEW. "
+            "Nothing was written."
+        )
     reviewer = principal.agent_id or principal.name
     await queries.write_review(
         session,
@@ -109,7 +112,7 @@ async def review_gate(session: AsyncConnection, principal: Principal, command: R
         command.score,
         feedback,
     )
-    detail = _detail(gate) | {"reviewer": reviewer, "verdict": command.verdict.value}
+    detail = gate_detail(gate) | {"reviewer": reviewer, "verdict": command.verdict.value}
     await append(session, str(gate.gate_id), Event(Aggregate.QUALITY_GATE, "reviewed", principal.name, detail=detail))
     await wake(session, gate.workflow_execution_id)
     return gate
@@ -137,10 +140,10 @@ async def decide_gate(session: AsyncConnection, principal: Principal, command: D
     an approval; `Forbidden` when an agent would decide a gate that is left to a person.
     """
     SCORE.check("qualityScore", command.quality_score)
-    pm_decision = required_text("pmDecision", command.pm_decision)
-    gate = await read(session, GATE, command.gate_id, lock=True)
+    pm_decision = required_text("pmDecision", command.pm_decision, PM_DECISION_MAX)
+    gate = await find(session, GATE, command.gate_id, "gateId", lock=True)
     _require_person(gate, principal)
-    await _require_unended(session, gate)
+    await require_unended(session, gate)
     if command.task_id is not None:
         await _require_gate_of_task(session, principal, command.task_id, command.gate_id)
         await answer_task(
@@ -157,7 +160,8 @@ async def decide_gate(session: AsyncConnection, principal: Principal, command: D
         "reviewed_at": func.clock_timestamp(),
         "approved_at": func.clock_timestamp() if command.verdict is ApprovalStatus.APPROVED else None,
     }
-    detail = _detail(gate) | {"decision_id": str(decision.decision_id)}
+    failed = failed_checks(gate.automated_checks)
+    detail = gate_detail(gate) | {"decision_id": str(decision.decision_id), "checks_failed": failed}
     decided = await transition(
         session,
         GATE,
@@ -190,17 +194,6 @@ def _decision(gate: Row[Any], command: DecideGate, pm_decision: str) -> RecordDe
     )
 
 
-async def _require_unended(session: AsyncConnection, gate: Row[Any]) -> None:
-    if GATE_MACHINE.is_final(ApprovalStatus(gate.approval_status)):
-        return  # the transition itself is refused, and says more
-    execution = await read(session, EXECUTION, gate.workflow_execution_id)
-    if execution.execution_status in ENDED:
-        raise Blocked(
-            f"The workflow of the gate {gate.gate_name!r} is {execution.execution_status.upper()}; the gate holds "
-            "nothing any more. Nothing was changed."
-        )
-
-
 def _require_person(gate: Row[Any], principal: Principal) -> None:
     if gate.validation_criteria.get("verdict_by") == "human" and principal.agent_id is not None:
         raise Forbidden(
@@ -210,19 +203,23 @@ def _require_person(gate: Row[Any], principal: Principal) -> None:
 
 
 async def _require_reviews(session: AsyncConnection, gate: Row[Any]) -> None:
-    outstanding = await queries.has_outstanding_reviews(session, gate.gate_id, gate.revision)
-    if outstanding or await open_reviews(session, gate.gate_id):
-        raise Blocked(f"The gate {gate.gate_name!r} cannot be approved yet: reviews are outstanding.")
+    outstanding = await queries.outstanding_reviews(session, gate.gate_id, gate.revision)
+    if outstanding:
+        failed = failed_checks(gate.automated_checks)
+        informed = (
+            f" Automated checks that failed, which the verdict may overrule: {', '.join(failed)}." if failed else ""
+        )
+        raise Blocked(
+            f"The gate {gate.gate_name!r} cannot be approved yet: reviews are outstanding, of "
+            f"{', '.join(outstanding)}.{informed} Nothing was changed."
+        )
 
 
 async def _require_gate_of_task(session: AsyncConnection, principal: Principal, task_id: UUID, gate_id: UUID) -> None:
+    await require_known(session, [Reference("taskId", TASK, task_id)])
     task = await held_task(session, principal, task_id)
     if task.gate_id != gate_id:
-        raise InvalidInput(f"The task {task_id} is not about the gate {gate_id}.", "input.taskId")
-
-
-def _detail(gate: Row[Any]) -> dict[str, Any]:
-    return {"execution_id": str(gate.workflow_execution_id), "phase": gate.phase, "revision": gate.revision}
+        raise InvalidInput(f"The task {task_id} is not about the gate {gate_id}. Nothing was written.", "input.taskId")
 
 
 def _float(value: Decimal | None) -> float | None:

@@ -1,6 +1,6 @@
 """Tasks: create, claim, start, report, complete, fail, release."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -10,26 +10,28 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.agents import ONLINE, AgentRole, AgentStatus, check_agent_id
-from app.domain.errors import AgentAtCapacity, AgentUnavailable, Blocked, ClaimLost, InvalidInput, StaleVersion
+from app.domain.errors import (
+    AgentAtCapacity,
+    AgentUnavailable,
+    Blocked,
+    ClaimLost,
+    InvalidInput,
+    NotFound,
+    StaleVersion,
+)
 from app.domain.events import Aggregate, Event, Retention
 from app.domain.ids import new_id
+from app.domain.json_schemas import ANYTHING, CONTEXT, check_json
 from app.domain.principals import Principal
-from app.domain.rules import (
-    NAME_MAX,
-    PERCENT,
-    TEN_POINT,
-    bounded_json,
-    bounded_list,
-    clean_text,
-    required_text,
-)
-from app.domain.tasks import HELD, TASK_MACHINE, TaskKind, TaskStatus
+from app.domain.rules import NAME_MAX, PERCENT, TEN_POINT, bounded_list, clean_text, required_text
+from app.domain.tasks import HELD, REASON_MAX, TASK_MACHINE, TaskKind, TaskStatus
 from app.domain.workflows import ENDED
 from app.services.workload import follow_load
 from db.queries import tasks as queries
-from db.queries.changes import append, create, read, transition
-from db.queries.entities import AGENT, TASK
-from db.queries.executions import find_execution, wake
+from db.queries.changes import append, read, transition
+from db.queries.entities import AGENT, DECISION, EXECUTION, TASK
+from db.queries.executions import wake
+from db.queries.many import transition_all
 from db.tables.tasks import tasks
 
 ANSWERED_BY = {
@@ -37,6 +39,10 @@ ANSWERED_BY = {
     TaskKind.DECISION: "decisionRecord, or for a gate qualityGateApprove, …Reject or …RequestRevision",
     TaskKind.REVIEW: "qualityGateReview",
 }
+
+
+RELEASED = {"assigned_agent_id": None, "started_at": None}
+"""What is changed of a task that is given back, beside its status."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +61,21 @@ class CreateTask:
 
 
 async def create_task(session: AsyncConnection, principal: Principal, command: CreateTask) -> Row[Any]:
-    """Store a pending task. Raises `InvalidInput`."""
+    """Store a pending task. Raises `InvalidInput`, `NotFound` for what it names, `Blocked` by an ended execution."""
+    values = task_values(command)
+    await require_parents(session, command.decision_id, command.execution_id)
+    if command.depends_on:
+        require_known(command.depends_on, await queries.missing_tasks(session, command.depends_on))
+    (row,) = await queries.insert_tasks(session, [values], principal.name)
+    return row
+
+
+def task_values(command: CreateTask) -> dict[str, Any]:
+    """The columns of a new task. Raises `InvalidInput`."""
     bounded_list("requiredCapabilities", command.required_capabilities, 50)
     bounded_list("dependsOn", command.depends_on, 200)
     TEN_POINT.check("complexity", command.complexity)
-    if command.execution_id is not None:
-        await _require_unended(session, command.execution_id)
-    missing = await queries.missing_tasks(session, command.depends_on)
-    if missing:
-        names = ", ".join(sorted(map(str, missing)))
-        raise InvalidInput(f"dependsOn names tasks that do not exist: {names}.", "input.dependsOn")
-    values = {
+    return {
         "task_id": new_id(),
         "title": required_text("title", command.title, NAME_MAX),
         "description": clean_text("description", command.description),
@@ -75,19 +85,37 @@ async def create_task(session: AsyncConnection, principal: Principal, command: C
         "required_capabilities": [required_text("requiredCapabilities", c, 100) for c in command.required_capabilities],
         "complexity": command.complexity,
         "depends_on": list(command.depends_on),
-        "input": bounded_json("input", dict(command.input)),
+        "input": check_json("input", dict(command.input), CONTEXT),
     }
-    detail = {"execution_id": _text(command.execution_id), "decision_id": _text(command.decision_id)}
-    return await create(session, TASK, values, "created", principal.name, detail)
 
 
-async def _require_unended(session: AsyncConnection, execution_id: UUID) -> None:
-    execution = await find_execution(session, execution_id)
-    if execution is not None and execution.execution_status in ENDED:
+async def require_parents(session: AsyncConnection, decision_id: UUID | None, execution_id: UUID | None) -> None:
+    """Raise `NotFound` unless decision and execution exist, `Blocked` when the execution has ended.
+
+    The execution does not end before the transaction does, so that no task is left behind in an ended one.
+    """
+    if decision_id is not None and not await queries.has_decision(session, decision_id):
+        raise NotFound(DECISION.kind, decision_id, "input.decisionId")
+    if execution_id is not None:
+        await require_unended(session, execution_id)
+
+
+async def require_unended(session: AsyncConnection, execution_id: UUID) -> None:
+    """Raise `NotFound` or `Blocked` unless the execution can still have tasks; it stays so until the commit."""
+    status = await queries.status_of_execution(session, execution_id)
+    if status is None:
+        raise NotFound(EXECUTION.kind, execution_id, "input.executionId")
+    if status in ENDED:
         raise Blocked(
-            f"The workflow execution {execution_id} is {execution.execution_status.upper()} and takes no more tasks. "
-            "Nothing was written."
+            f"The workflow execution {execution_id} is {status.upper()} and takes no more tasks. Nothing was written."
         )
+
+
+def require_known(depends_on: Collection[UUID], missing: Collection[UUID]) -> None:
+    """Raise `NotFound` if one of the tasks that another is to depend on is missing."""
+    absent = sorted({str(task_id) for task_id in depends_on if task_id in missing})
+    if absent:
+        raise NotFound(TASK.kind, ", ".join(absent), "input.dependsOn")
 
 
 @dataclass(frozen=True)
@@ -114,10 +142,14 @@ async def claim_task(session: AsyncConnection, principal: Principal, command: Cl
         return None
     agent = await read(session, AGENT, command.agent_id, lock=True)
     if AgentStatus(agent.status) not in ONLINE:
-        raise AgentUnavailable(f"{agent.agent_id} is {agent.status.upper()} and takes no tasks; register it again.")
+        raise AgentUnavailable(
+            f"{agent.agent_id} is {agent.status.upper()} and takes no tasks; register it again. Nothing was changed."
+        )
     if await queries.count_held(session, agent.agent_id) >= agent.concurrency:
-        raise AgentAtCapacity(f"{agent.agent_id} works on {agent.concurrency} tasks already, which is its limit.")
-    detail = _detail(task, agent.agent_id)
+        raise AgentAtCapacity(
+            f"{agent.agent_id} works on {agent.concurrency} tasks already, which is its limit. Nothing was changed."
+        )
+    detail = task_detail(task, agent.agent_id)
     values = {"assigned_agent_id": agent.agent_id}
     claimed = await transition(
         session, TASK, task.task_id, TaskStatus.ASSIGNED, "claimed", principal.name, values=values, detail=detail
@@ -137,12 +169,12 @@ async def _check_named(session: AsyncConnection, command: ClaimTask, found: Row[
         raise ClaimLost(f"The task {task.task_id} is held by {task.assigned_agent_id}. Nothing was changed.")
     TASK_MACHINE.require(TaskStatus(task.status), TaskStatus.ASSIGNED)
     if await queries.has_open_dependencies(session, task.task_id):
-        raise Blocked(f"The task {task.task_id} waits for tasks that it depends on.")
+        raise Blocked(f"The task {task.task_id} waits for tasks that it depends on. Nothing was changed.")
     missing = sorted(set(task.required_capabilities) - set(agent.capabilities))
     if missing or task.required_role not in (None, agent.agent_role):
         needs = ", ".join(missing) or f"role {task.required_role}"
-        raise Blocked(f"{agent.agent_id} does not fit the task {task.task_id}: it needs {needs}.")
-    raise ClaimLost(f"Another agent is claiming the task {task.task_id} at this moment.")
+        raise Blocked(f"{agent.agent_id} does not fit the task {task.task_id}: it needs {needs}. Nothing was changed.")
+    raise ClaimLost(f"Another agent is claiming the task {task.task_id} at this moment. Nothing was changed.")
 
 
 @dataclass(frozen=True)
@@ -166,7 +198,7 @@ async def start_task(session: AsyncConnection, principal: Principal, command: St
         principal.name,
         expected_version=command.expected_version,
         values=values,
-        detail=_detail(task),
+        detail=task_detail(task),
     )
 
 
@@ -182,12 +214,12 @@ class ReportTaskProgress:
 async def report_progress(session: AsyncConnection, principal: Principal, command: ReportTaskProgress) -> Row[Any]:
     """Keep and push the latest progress; the task's version stays. Raises `ClaimLost`."""
     PERCENT.check("percent", command.percent)
-    message = clean_text("message", command.message, 2_000)
+    message = clean_text("message", command.message, REASON_MAX)
     task = await held_task(session, principal, command.task_id)
     if TaskStatus(task.status) not in HELD:
-        raise ClaimLost(f"The task {task.task_id} is {task.status.upper()}; nobody works on it.")
+        raise ClaimLost(f"The task {task.task_id} is {task.status.upper()}; nobody works on it. Nothing was changed.")
     await queries.write_progress(session, task.task_id, command.percent, message)
-    detail = _detail(task) | {"message": message, "percent": command.percent}
+    detail = task_detail(task) | {"message": message, "percent": command.percent}
     event = Event(Aggregate.TASK, "progressed", principal.name, Retention.REPORT, detail=detail)
     await append(session, str(task.task_id), event)
     return task
@@ -204,7 +236,7 @@ class CompleteTask:
 
 async def complete_task(session: AsyncConnection, principal: Principal, command: CompleteTask) -> Row[Any]:
     """Running → completed, for a task of kind work. Raises `ClaimLost`, `StaleVersion`, `IllegalTransition`."""
-    bounded_json("result", command.result)
+    check_json("result", command.result, ANYTHING)
     return await answer_task(
         session, principal, command.task_id, command.expected_version, TaskKind.WORK, command.result
     )
@@ -222,7 +254,9 @@ async def answer_task(
     task = await held_task(session, principal, task_id)
     if task.task_kind != kind.value:
         way = ANSWERED_BY[TaskKind(task.task_kind)]
-        raise InvalidInput(f"A task of kind {task.task_kind.upper()} is answered by {way}.", "input.taskId")
+        raise InvalidInput(
+            f"A task of kind {task.task_kind.upper()} is answered by {way}. Nothing was changed.", "input.taskId"
+        )
     done = await transition(
         session,
         TASK,
@@ -232,9 +266,9 @@ async def answer_task(
         principal.name,
         expected_version=expected_version,
         values={"result": result, "completed_at": func.clock_timestamp()},
-        detail=_detail(task),
+        detail=task_detail(task),
     )
-    await _let_go(session, principal.name, task)
+    await let_go(session, principal.name, task)
     return done
 
 
@@ -251,7 +285,7 @@ class FailTask:
 async def fail_task(session: AsyncConnection, principal: Principal, command: FailTask) -> Row[Any]:
     """Running → failed; the workflow decides whether it is tried again. Raises as `complete_task`."""
     reason = required_text("reason", command.reason)
-    bounded_json("result", command.result)
+    check_json("result", command.result, ANYTHING)
     task = await held_task(session, principal, command.task_id)
     values = {
         "failures": tasks.c.failures + 1,
@@ -267,9 +301,9 @@ async def fail_task(session: AsyncConnection, principal: Principal, command: Fai
         principal.name,
         expected_version=command.expected_version,
         values=values,
-        detail=_detail(task) | {"reason": reason[:500]},
+        detail=task_detail(task) | {"reason": reason[:500]},
     )
-    await _let_go(session, principal.name, task)
+    await let_go(session, principal.name, task)
     return failed
 
 
@@ -284,33 +318,36 @@ class ReleaseTask:
 
 async def release_task(session: AsyncConnection, principal: Principal, command: ReleaseTask) -> Row[Any]:
     """Assigned or running → pending. Raises `ClaimLost`, `StaleVersion`, `IllegalTransition`."""
-    reason = clean_text("reason", command.reason, 2_000)
+    reason = clean_text("reason", command.reason, REASON_MAX)
     task = await held_task(session, principal, command.task_id)
     if TaskStatus(task.status) not in HELD:
-        raise ClaimLost(f"The task {task.task_id} is {task.status.upper()}; there is nothing to release.")
-    released = await _release(session, task, principal.name, reason, command.expected_version)
-    await _let_go(session, principal.name, task)
+        raise ClaimLost(
+            f"The task {task.task_id} is {task.status.upper()}; there is nothing to release. Nothing was changed."
+        )
+    released = await transition(
+        session,
+        TASK,
+        task.task_id,
+        TaskStatus.PENDING,
+        "released",
+        principal.name,
+        expected_version=command.expected_version,
+        values=RELEASED,
+        detail=task_detail(task) | {"reason": reason},
+    )
+    await let_go(session, principal.name, task)
     return released
 
 
-async def release_tasks_of(session: AsyncConnection, agent_id: str, actor: str, reason: str) -> int:
-    """Give back every task that the agent holds; how many there were. The agent's status is the caller's to set."""
-    held = await queries.held_by(session, agent_id)
-    for task in held:
-        await _release(session, task, actor, reason, None)
+async def release_tasks_of(session: AsyncConnection, agent_ids: Collection[str], actor: str, reason: str) -> int:
+    """Give back every task that the agents hold; how many there were. The agents' status is the caller's to set."""
+    held = await queries.held_by(session, agent_ids)
+    if held:
+        details = {str(task.task_id): task_detail(task) | {"reason": reason} for task in held}
+        await transition_all(
+            session, TASK, held, TaskStatus.PENDING, "released", actor, values=RELEASED, details=details
+        )
     return len(held)
-
-
-async def cancel_open_tasks(session: AsyncConnection, execution_id: UUID, actor: str, reason: str) -> list[str]:
-    """Cancel the open tasks of an execution; the agents that held some, whose status then follows their load."""
-    open_tasks = await queries.open_of_execution(session, execution_id)
-    for task in open_tasks:
-        detail = _detail(task) | {"reason": reason}
-        await transition(session, TASK, task.task_id, TaskStatus.CANCELLED, "cancelled", actor, detail=detail)
-    holders = sorted({task.assigned_agent_id for task in open_tasks if TaskStatus(task.status) in HELD})
-    for agent_id in holders:
-        await follow_load(session, agent_id, actor)
-    return holders
 
 
 async def held_task(session: AsyncConnection, principal: Principal, task_id: UUID) -> Row[Any]:
@@ -325,23 +362,7 @@ async def held_task(session: AsyncConnection, principal: Principal, task_id: UUI
     return task
 
 
-async def _release(
-    session: AsyncConnection, task: Row[Any], actor: str, reason: str, expected_version: int | None
-) -> Row[Any]:
-    return await transition(
-        session,
-        TASK,
-        task.task_id,
-        TaskStatus.PENDING,
-        "released",
-        actor,
-        expected_version=expected_version,
-        values={"assigned_agent_id": None, "started_at": None},
-        detail=_detail(task) | {"reason": reason},
-    )
-
-
-async def _let_go(session: AsyncConnection, actor: str, task: Row[Any]) -> None:
+async def let_go(session: AsyncConnection, actor: str, task: Row[Any]) -> None:
     """After a task left its agent's hands: the agent's status follows, the execution looks again."""
     if task.assigned_agent_id is not None:
         await follow_load(session, task.assigned_agent_id, actor)
@@ -349,7 +370,8 @@ async def _let_go(session: AsyncConnection, actor: str, task: Row[Any]) -> None:
         await wake(session, task.execution_id)
 
 
-def _detail(task: Row[Any], agent_id: str | None = None) -> dict[str, Any]:
+def task_detail(task: Row[Any], agent_id: str | None = None) -> dict[str, Any]:
+    """What every event of a task tells beside the change."""
     return {
         "execution_id": _text(task.execution_id),
         "decision_id": _text(task.decision_id),

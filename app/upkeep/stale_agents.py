@@ -51,11 +51,11 @@ async def _take_offline(database: Database, agent_id: str) -> bool:
     async def change(session: AsyncConnection) -> bool:
         if not await may_sweep(session):
             return False
-        released = await release_tasks_of(session, agent_id, SYSTEM.name, REASON)
+        released = await release_tasks_of(session, [agent_id], SYSTEM.name, REASON)
         detail = {"reason": REASON, "released_tasks": released}
         await transition(session, AGENT, agent_id, AgentStatus.OFFLINE, "status_changed", SYSTEM.name, detail=detail)
         # a claim that was on its way when we began is visible only now that the agent's row is ours
-        await release_tasks_of(session, agent_id, SYSTEM.name, REASON)
+        await release_tasks_of(session, [agent_id], SYSTEM.name, REASON)
         if await has_reported_since(session, agent_id, OFFLINE_AFTER):
             raise CameBack(agent_id)
         return True

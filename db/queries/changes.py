@@ -33,7 +33,7 @@ async def read(connection: AsyncConnection, entity: Entity, entity_id: Any, *, l
     chosen = statement.with_for_update(key_share=True) if lock else statement
     row: Row[Any] | None = (await connection.execute(chosen)).first()
     if row is None:
-        raise NotFound(entity.kind, entity_id)
+        raise NotFound(entity.kind, entity_id, f"input.{entity.argument}")
     return row
 
 

@@ -37,6 +37,12 @@ class Entity:
         """The primary key column."""
         return self.table.c[self.key_name]
 
+    @property
+    def argument(self) -> str:
+        """What a mutation about the entity calls its id, in the API's spelling: `agentId`."""
+        first, *others = self.key_name.split("_")
+        return first + "".join(word.title() for word in others)
+
 
 AGENT = Entity("agent", Aggregate.AGENT, agents, "agent_id", "status", AGENT_MACHINE)
 TASK = Entity("task", Aggregate.TASK, tasks, "task_id", "status", TASK_MACHINE)

@@ -7,6 +7,7 @@ not visited; the bound has a day's slack, for a transaction that began long befo
 These are statements for a connection of asyncpg: the tail reads a few hundred times a second, each time the same thing.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -62,8 +63,9 @@ _READ = """
     LIMIT $4
 """
 READ_ALL = _READ.format(conditions="")
-READ_AGGREGATE = _READ.format(conditions="AND aggregate = $5 AND detail @> $6::jsonb")
-READ_ENTITY = _READ.format(conditions="AND aggregate = $5 AND detail @> $6::jsonb AND entity_id = $7")
+_OF_AGGREGATE = "AND aggregate = $5 AND detail @> ANY ($6::jsonb[]) AND ($7::text[] IS NULL OR event_type = ANY ($7))"
+READ_AGGREGATE = _READ.format(conditions=_OF_AGGREGATE)
+READ_ENTITY = _READ.format(conditions=f"{_OF_AGGREGATE} AND entity_id = $8")
 
 BEHIND = """
     SELECT now(), (
@@ -105,18 +107,21 @@ async def read_after(
     limit: int,
     aggregate: str | None = None,
     entity_id: str | None = None,
-    detail: str = "{}",
+    details: Sequence[str] = ("{}",),
+    event_types: Collection[str] | None = None,
 ) -> list[asyncpg.Record]:
-    """At most `limit` settled events after the position, in order; of one aggregate, entity, with this JSON in detail.
+    """At most `limit` settled events after the position, in order; of one aggregate, entity, of these types.
 
-    Fewer than `limit` means that there was no other settled one when the statement ran.
+    One of `details`, JSON texts, is part of an event's detail. Fewer than `limit` events means that there was no other
+    settled one when the statement ran.
     """
     place = (after.xid, after.id, after.created_at, limit)
     if aggregate is None:
         return await connection.fetch(READ_ALL, *place)
+    wanted = (aggregate, list(details), None if event_types is None else list(event_types))
     if entity_id is None:
-        return await connection.fetch(READ_AGGREGATE, *place, aggregate, detail)
-    return await connection.fetch(READ_ENTITY, *place, aggregate, detail, entity_id)
+        return await connection.fetch(READ_AGGREGATE, *place, *wanted)
+    return await connection.fetch(READ_ENTITY, *place, *wanted, entity_id)
 
 
 async def behind(connection: Connection, position: Position) -> tuple[datetime, float | None]:

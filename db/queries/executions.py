@@ -150,9 +150,3 @@ async def _change_fenced(
         .returning(executions.c.execution_id)
     )
     return (await connection.execute(statement)).first() is not None
-
-
-async def find_execution(connection: AsyncConnection, execution_id: UUID) -> Row[Any] | None:
-    """The execution's row, or None."""
-    found = await connection.execute(select(executions).where(executions.c.execution_id == execution_id))
-    return found.first()

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import Text, func, insert, literal, select
+from sqlalchemy import Column, bindparam, exists, func, insert, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,6 +13,7 @@ from app.domain.events import Aggregate, Retention
 from db.tables.agents import agents
 from db.tables.events import event_log
 from db.tables.metrics import resource_metrics
+from db.tables.workflows import workflow_executions
 
 
 async def now(connection: AsyncConnection) -> datetime:
@@ -20,12 +22,32 @@ async def now(connection: AsyncConnection) -> datetime:
     return clock
 
 
-async def missing_agents(connection: AsyncConnection, agent_ids: Collection[str]) -> set[str]:
-    """Those of the ids that name no agent."""
-    if not agent_ids:
-        return set()
-    known = select(agents.c.agent_id).where(agents.c.agent_id == func.any(literal(sorted(agent_ids), ARRAY(Text))))
-    return set(agent_ids) - set((await connection.execute(known)).scalars())
+class Missing(NamedTuple):
+    """Those of the ids that name nothing."""
+
+    agents: set[str]
+    executions: set[UUID]
+
+
+def _absent(column: Column[Any], ids: str) -> Any:
+    """An expression: the array of those of the bound ids that are not in the column."""
+    wanted = func.unnest(bindparam(ids, type_=ARRAY(column.type))).table_valued("id").render_derived(name="wanted")
+    known = exists().where(column == wanted.c.id)
+    return func.array(select(wanted.c.id).where(~known).scalar_subquery(), type_=ARRAY(column.type)).label(ids)
+
+
+MISSING = select(_absent(agents.c.agent_id, "agents"), _absent(workflow_executions.c.execution_id, "executions"))
+
+
+async def missing_subjects(
+    connection: AsyncConnection, agent_ids: Collection[str], execution_ids: Collection[UUID]
+) -> Missing:
+    """Which of the ids name no agent, or no execution; in one statement."""
+    if not agent_ids and not execution_ids:
+        return Missing(set(), set())
+    given = {"agents": sorted(agent_ids), "executions": sorted(execution_ids)}
+    row = (await connection.execute(MISSING, given)).one()
+    return Missing(set(row.agents), set(row.executions))
 
 
 async def insert_metrics(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]], actor: str) -> None:

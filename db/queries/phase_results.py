@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, Text, func, literal, select
+from sqlalchemy import ARRAY, Select, Text, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.decisions import DecisionType
+from app.domain.quality_gates import ApprovalStatus
 from db.tables.decisions import decisions
 from db.tables.quality_gates import gate_reviewers, quality_gates
 
@@ -86,6 +87,35 @@ async def reviews_of(connection: AsyncConnection, gate_id: UUID, revision: int) 
             gate_reviewers.c.reviewed_at.is_not(None),
         )
         .order_by(gate_reviewers.c.reviewed_at, gate_reviewers.c.review_id)
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def gates_at_the_end(connection: AsyncConnection, execution_id: UUID) -> Sequence[Row[Any]]:
+    """The gates without a phase that keep the execution from completing, the oldest first.
+
+    Approved ones do not, nor do rejected ones for which a newer gate of the same name and type was made.
+    """
+    newer = quality_gates.alias("newer")
+    replaced = exists(
+        select(newer.c.gate_id).where(
+            newer.c.workflow_execution_id == quality_gates.c.workflow_execution_id,
+            newer.c.phase.is_(None),
+            newer.c.gate_name == quality_gates.c.gate_name,
+            newer.c.gate_type == quality_gates.c.gate_type,
+            newer.c.gate_id > quality_gates.c.gate_id,
+        )
+    )
+    statement: Select[Any] = (
+        select(quality_gates)
+        .where(
+            quality_gates.c.workflow_execution_id == execution_id,
+            quality_gates.c.phase.is_(None),
+            quality_gates.c.approval_status != ApprovalStatus.APPROVED.value,
+            or_(quality_gates.c.approval_status != ApprovalStatus.REJECTED.value, ~replaced),
+        )
+        .order_by(quality_gates.c.gate_id)
     )
     rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     return rows

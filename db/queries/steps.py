@@ -48,6 +48,8 @@ JOINED_COLUMNS = (
 )
 """What a phase judges its tasks by; results, which may be large, stay where they are."""
 
+SENT_BACK = [ApprovalStatus.REQUIRES_REVISION.value, ApprovalStatus.REJECTED.value]
+
 
 async def find_step(connection: AsyncConnection, execution_id: UUID, step_number: int) -> Row[Any] | None:
     """One step by its number."""
@@ -70,24 +72,31 @@ async def latest_step(connection: AsyncConnection, execution_id: UUID) -> Row[An
     return row
 
 
-async def next_attempt(connection: AsyncConnection, execution_id: UUID, phase: str) -> int:
-    """The number of a new pass through the phase, from 1."""
-    statement = select(func.coalesce(func.max(workflow_steps.c.attempt), 0) + 1).where(
-        workflow_steps.c.execution_id == execution_id, workflow_steps.c.phase == phase
-    )
-    return int((await connection.execute(statement)).scalar_one())
+async def last_numbers(connection: AsyncConnection, execution_id: UUID, phase: str) -> tuple[int, int]:
+    """The number of the latest step of all, and of the latest attempt of the phase; 0 where there is none."""
+    statement = select(
+        func.coalesce(func.max(workflow_steps.c.step_number), 0),
+        func.coalesce(func.max(workflow_steps.c.attempt).filter(workflow_steps.c.phase == phase), 0),
+    ).where(workflow_steps.c.execution_id == execution_id)
+    step_number, attempt = (await connection.execute(statement)).one()
+    return step_number, attempt
 
 
 async def begin_step(
     connection: AsyncConnection, execution_id: UUID, step_number: int, phase: str, attempt: int
 ) -> None:
-    """Store a running step."""
+    """Store a running step. It starts no earlier than the ones before it, even where the clock was set back."""
+    earlier = workflow_steps.alias("earlier")
+    latest_start = (
+        select(func.max(earlier.c.started_at)).where(earlier.c.execution_id == execution_id).scalar_subquery()
+    )
     values = {
         "step_id": new_id(),
         "execution_id": execution_id,
         "step_number": step_number,
         "phase": phase,
         "attempt": attempt,
+        "started_at": func.greatest(func.clock_timestamp(), latest_start),
     }
     await connection.execute(insert(workflow_steps).values(**values))
 
@@ -103,7 +112,11 @@ async def end_step(
             workflow_steps.c.step_number == step_number,
             workflow_steps.c.step_status == StepStatus.RUNNING.value,
         )
-        .values(step_status=status.value, outcome=dict(outcome), completed_at=func.clock_timestamp())
+        .values(
+            step_status=status.value,
+            outcome=dict(outcome),
+            completed_at=func.greatest(func.clock_timestamp(), workflow_steps.c.started_at),
+        )
         .returning(workflow_steps.c.step_id)
     )
     return (await connection.execute(statement)).first() is not None
@@ -210,22 +223,47 @@ async def log_error(
 
 
 async def count_defects(connection: AsyncConnection, execution_id: UUID, step_number: int) -> int:
-    """How many unexpected errors were logged since this step began, or before any for step 0."""
+    """How many unexpected errors were logged since this step began (before any for step 0) and since the last failure.
+
+    A failure of the execution leaves an error that is critical or no defect: after a retry the count begins anew.
+    """
+    earlier = workflow_errors.alias("earlier")
+    last_failure = (
+        select(func.max(earlier.c.created_at))
+        .where(
+            earlier.c.execution_id == execution_id,
+            or_(
+                earlier.c.severity == ErrorSeverity.CRITICAL.value,
+                earlier.c.detail["defect_at_step"].is_(None),
+            ),
+        )
+        .scalar_subquery()
+    )
     statement = select(func.count()).where(
         workflow_errors.c.execution_id == execution_id,
         workflow_errors.c.detail["defect_at_step"].as_integer() == step_number,
+        or_(last_failure.is_(None), workflow_errors.c.created_at > last_failure),
     )
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def latest_return(connection: AsyncConnection, execution_id: UUID) -> dict[str, Any] | None:
-    """The outcome of the latest gate that sent the execution back to an earlier phase, or None."""
+async def latest_return(connection: AsyncConnection, execution_id: UUID, phase: str) -> dict[str, Any] | None:
+    """The outcome of the latest gate that sent the work back since the phase was first passed through, or None.
+
+    A gate sends back by asking for a revision, and also by a rejection after which the execution was retried.
+    """
+    first = workflow_steps.alias("first")
+    first_pass = (
+        select(func.min(first.c.step_number))
+        .where(first.c.execution_id == execution_id, first.c.phase == phase)
+        .scalar_subquery()
+    )
     statement = (
         select(workflow_steps.c.outcome)
         .where(
             workflow_steps.c.execution_id == execution_id,
-            workflow_steps.c.step_status == StepStatus.COMPLETED.value,
-            workflow_steps.c.outcome["approval_status"].astext == ApprovalStatus.REQUIRES_REVISION.value,
+            workflow_steps.c.step_number > first_pass,
+            workflow_steps.c.outcome["approval_status"].astext == func.any(literal(SENT_BACK, ARRAY(Text))),
         )
         .order_by(workflow_steps.c.step_number.desc())
         .limit(1)

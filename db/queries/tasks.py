@@ -1,17 +1,20 @@
 """Tasks: which one an agent may claim, what an agent holds, what is still open."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, and_, exists, func, literal, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Text, and_, bindparam, exists, func, literal, or_, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.tasks import HELD, TASK_MACHINE, TaskStatus
+from db.tables.decisions import decisions
 from db.tables.tasks import task_progress, tasks
+from db.tables.workflows import workflow_executions
 
 HELD_VALUES = [status.value for status in HELD]
 OPEN_VALUES = [status.value for status in TaskStatus if not TASK_MACHINE.is_final(status)]
@@ -64,12 +67,15 @@ async def count_held(connection: AsyncConnection, agent_id: str) -> int:
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def held_by(connection: AsyncConnection, agent_id: str) -> Sequence[Row[Any]]:
-    """The tasks that the agent has at hand, locked, in the order of their ids."""
+async def held_by(connection: AsyncConnection, agent_ids: Collection[str]) -> Sequence[Row[Any]]:
+    """The tasks that the agents have at hand, locked, in the order of their ids."""
     return (
         await connection.execute(
             select(tasks)
-            .where(tasks.c.assigned_agent_id == agent_id, tasks.c.status == func.any(literal(HELD_VALUES, ARRAY(Text))))
+            .where(
+                tasks.c.assigned_agent_id == func.any(literal(list(agent_ids), ARRAY(Text))),
+                tasks.c.status == func.any(literal(HELD_VALUES, ARRAY(Text))),
+            )
             .order_by(tasks.c.task_id)
             .with_for_update(key_share=True)
         )
@@ -88,22 +94,66 @@ async def open_of_execution(connection: AsyncConnection, execution_id: UUID) -> 
     ).all()
 
 
-async def missing_tasks(connection: AsyncConnection, task_ids: Sequence[UUID]) -> set[UUID]:
+async def has_decision(connection: AsyncConnection, decision_id: UUID) -> bool:
+    """Whether there is such a decision."""
+    found = await connection.execute(select(decisions.c.decision_id).where(decisions.c.decision_id == decision_id))
+    return found.first() is not None
+
+
+async def status_of_execution(connection: AsyncConnection, execution_id: UUID) -> str | None:
+    """The execution's status, which stays as it is until the transaction ends; None when there is no such execution."""
+    executions = workflow_executions.c
+    statement = select(executions.execution_status).where(executions.execution_id == execution_id)
+    status: str | None = (await connection.execute(statement.with_for_update(read=True))).scalar()
+    return status
+
+
+async def missing_tasks(connection: AsyncConnection, task_ids: Collection[UUID]) -> set[UUID]:
     """Those of the ids that name no task."""
     found = await connection.execute(
-        select(tasks.c.task_id).where(tasks.c.task_id == func.any(literal(list(task_ids))))
+        select(tasks.c.task_id).where(tasks.c.task_id == func.any(literal(list(task_ids), ARRAY(PG_UUID))))
     )
     return set(task_ids) - set(found.scalars())
 
 
-async def open_reviews(connection: AsyncConnection, gate_id: UUID) -> int:
-    """How many review tasks of the gate are still open."""
-    statement = select(func.count()).where(
-        tasks.c.gate_id == gate_id,
-        tasks.c.task_kind == "review",
-        tasks.c.status == func.any(literal(OPEN_VALUES, ARRAY(Text))),
+# Rows are inserted in the order given, since the trigger tasks_depend_on_tasks looks for what each depends on.
+INSERT_TASKS = (
+    text(
+        """
+        WITH given AS (
+            SELECT * FROM ROWS FROM (jsonb_to_recordset(:rows) AS (
+                task_id uuid, title text, description text, decision_id uuid, execution_id uuid, required_role text,
+                required_capabilities text[], complexity int, depends_on uuid[], input jsonb)) WITH ORDINALITY
+        ), changed AS (
+            INSERT INTO tasks (task_id, title, description, decision_id, execution_id, required_role,
+                required_capabilities, complexity, depends_on, input)
+            SELECT task_id, title, description, decision_id, execution_id, required_role,
+                required_capabilities, complexity, depends_on, input
+            FROM given ORDER BY ordinality
+            RETURNING *
+        ), logged AS (
+            INSERT INTO event_log
+                (retention, aggregate, entity_id, event_type, from_status, to_status, version, actor, detail)
+            SELECT 'audit', 'task', changed.task_id::text, 'created', NULL, changed.status, changed.version, :actor,
+                jsonb_build_object('execution_id', changed.execution_id, 'decision_id', changed.decision_id)
+            FROM changed JOIN given USING (task_id) ORDER BY ordinality
+        )
+        SELECT changed.* FROM changed JOIN given USING (task_id) ORDER BY ordinality
+        """
     )
-    return int((await connection.execute(statement)).scalar_one())
+    .bindparams(bindparam("rows", type_=JSONB))
+    .columns(**{column.name: column.type for column in tasks.c})
+)
+
+
+async def insert_tasks(
+    connection: AsyncConnection, rows: Sequence[Mapping[str, Any]], actor: str
+) -> Sequence[Row[Any]]:
+    """Insert tasks of kind work, each with its event, in one statement; the rows, in the order given.
+
+    A task comes after those that it depends on.
+    """
+    return (await connection.execute(INSERT_TASKS, {"rows": [dict(row) for row in rows], "actor": actor})).all()
 
 
 async def write_progress(connection: AsyncConnection, task_id: UUID, percent: float | None, message: str) -> None:

@@ -3,7 +3,15 @@
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.domain.agents import AGENT_ID_MAX, AGENT_ID_PATTERN, AGENT_MACHINE, CONCURRENCY, AgentRole, AgentStatus
+from app.domain.agents import (
+    AGENT_ID_MAX,
+    AGENT_ID_PATTERN,
+    AGENT_MACHINE,
+    CONCURRENCY,
+    MESSAGE_MAX,
+    AgentRole,
+    AgentStatus,
+)
 from db.tables.base import (
     enum_column,
     json_column,
@@ -60,6 +68,7 @@ agent_messages = Table(
     timestamp("created_at", nullable=False, default_now=True),
     not_blank("sent_by"),
     not_blank("body"),
+    CheckConstraint(f"length(body) <= {MESSAGE_MAX}", name="body_length"),
     Index(None, "from_agent_id", "created_at"),
     Index(None, "to_agent_id", "created_at"),
 )

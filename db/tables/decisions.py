@@ -58,4 +58,6 @@ decision_evidence = Table(
     CheckConstraint("agent_id IS NOT NULL OR execution_id IS NOT NULL", name="subject"),
     CheckConstraint("interval_start <= interval_end", name="interval"),
     Index(None, "decision_id", "evidence_id"),
+    Index(None, "agent_id", "evidence_id"),
+    Index(None, "execution_id", "evidence_id"),
 )

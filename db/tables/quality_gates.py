@@ -55,6 +55,7 @@ quality_gates = Table(
     CheckConstraint(
         "NOT escalation_required OR btrim(coalesce(escalation_reason, '')) <> ''", name="escalation_reason"
     ),
+    CheckConstraint("jsonb_typeof(automated_checks) = 'array'", name="automated_checks"),
     CheckConstraint("(approved_at IS NOT NULL) = (approval_status = 'approved')", name="approved_at"),
     UniqueConstraint("workflow_execution_id", "phase", "phase_attempt"),
     Index(None, "workflow_execution_id", "gate_id"),

@@ -12,7 +12,7 @@ from graphql_schema.payloads import MutationInput, given, optional
 
 @strawberry.input(description="A new API token.")
 class ApiTokenCreateInput:
-    token_name: str = given("Who holds it; recorded as the actor of every change made with it.")
+    token_name: str = given("Who holds it, at most 200 characters; recorded as the actor of every change made with it.")
     role: Role = given("What it may do.")
     agent_id: strawberry.ID | None = optional("The one agent that it acts for; required for the role AGENT.")
     expires_at: datetime | None = optional("When it stops working; null: only when it is revoked.")

@@ -13,6 +13,7 @@ from graphql_schema.context import Info
 from graphql_schema.mutating import by, carry_out, refused
 from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
+from graphql_schema.redacting import redact_input
 
 
 @strawberry.type(description="The token as it is after the mutation.")
@@ -34,12 +35,13 @@ class AccessMutations:
         context, secret = info.context, new_secret()
         try:
             authorise(context.principal, Permission.MANAGE_TOKENS)
+            redacted = await redact_input(input)
             row = await context.database.transact(
                 lambda session: create_token(session, context.principal, input.command(secret))
             )
         except HubError as error:
             return refused(ApiTokenPayload, error)
-        return ApiTokenPayload(entity_id=str(row.token_id), secret=secret)
+        return ApiTokenPayload(entity_id=str(row.token_id), secret=secret, redacted_fields=redacted)
 
     @strawberry.mutation(description="End a token: it is refused within five seconds everywhere.")
     async def api_token_revoke(self, info: Info, input: ApiTokenRevokeInput) -> ApiTokenPayload:

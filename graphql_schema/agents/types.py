@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app.domain.agents import AGENT_MACHINE, STALE_AFTER, AgentRole, AgentStatus
 from app.domain.tasks import HELD
 from db.tables.agents import agent_messages, agent_reports, agents
-from db.tables.decisions import decisions
+from db.tables.decisions import decision_evidence, decisions
 from db.tables.metrics import resource_metrics
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import gate_reviewers
@@ -20,6 +20,7 @@ from graphql_schema.connections import (
     AgentRef,
     Assignments,
     Decisions,
+    Evidence,
     Executions,
     Measurements,
     Messages,
@@ -36,6 +37,7 @@ AGENT = agents.c
 MESSAGE = agent_messages.c
 REPORT = agent_reports.c
 DECISION = decisions.c
+EVIDENCE = decision_evidence.c
 METRIC = resource_metrics.c
 ASSIGNMENT = model_assignments.c
 REVIEW = gate_reviewers.c
@@ -59,7 +61,8 @@ def _works_on(agent: Row, execution: Row) -> ColumnElement[bool]:
 
 def _talks(agent: Row, message: Row) -> ColumnElement[bool]:
     name = agent[AGENT.agent_id]
-    return or_(message[MESSAGE.from_agent_id] == name, message[MESSAGE.to_agent_id] == name)
+    to_all = message[MESSAGE.to_agent_id].is_(None)
+    return or_(message[MESSAGE.from_agent_id] == name, message[MESSAGE.to_agent_id] == name, to_all)
 
 
 def _or_empty(value: ColumnElement[object]) -> ColumnElement[object]:
@@ -140,13 +143,16 @@ class AgentState(Node):
         REVIEW.agent_id, description="The reviews of quality gates asked of the agent, newest first."
     )
     decisions: Decisions = many(DECISION.agent_id, description="The decisions that the agent took, newest first.")
+    evidence: Evidence = many(
+        EVIDENCE.agent_id, description="The agent's figures that decisions rest on, newest first."
+    )
     metrics: Measurements = many(
         METRIC.agent_id,
         order=falling(METRIC.measurement_time, METRIC.metric_id),
         description="Measurements of the agent's resources over the last 90 days, latest first.",
     )
     communication_history: Messages = many(
-        _talks, description="Messages from the agent and to the agent, newest first."
+        _talks, description="Messages from the agent, to the agent and to all, newest first."
     )
 
 

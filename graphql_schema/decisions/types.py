@@ -4,7 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from app.domain.decisions import DecisionType
+from app.domain.decisions import DecisionType, SealedAccess
 from db.tables.decisions import decision_evidence, decisions
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import quality_gates
@@ -22,9 +22,10 @@ from graphql_schema.connections import (
     Gates,
     Tasks,
 )
+from graphql_schema.decisions.sealing import sealed_access, sealed_reason
 from graphql_schema.node import Node
 from graphql_schema.planner.entities import Entity, rising
-from graphql_schema.planner.fields import column, many, one, sealed
+from graphql_schema.planner.fields import column, group, judged, many, one, sealed
 from graphql_schema.planner.fills import SealedAs
 from graphql_schema.scalars import JSON
 
@@ -35,12 +36,18 @@ GATE = quality_gates.c
 TASK = tasks.c
 EXECUTION = workflow_executions.c
 
-SEALED_FOR = "Sealed: read by PM and ADMIN, null for every other role, and null once its key was destroyed."
+SEALED_FOR = "Sealed: read by PM and ADMIN; null for every other role and once its key was destroyed, see `sealed`."
+
+
+@strawberry.type(description="Whether you can read `contextData` and `reasoningProcess`, and if not, why.")
+class SealedFields:
+    access: SealedAccess = judged(sealed_access, description="Whether you can.")
+    reason: str | None = judged(sealed_reason, description="Why you cannot, in words; null where you can.")
 
 
 @strawberry.type(
     description="A decision of the PM with its reasons and its confidence. Recorded by `decisionRecord`, or together "
-    "with the verdict on a quality gate; never changed afterwards."
+    "with the verdict on a quality gate; afterwards only notes are added, or what is sealed of it is erased."
 )
 class PMDecisionContext(Node):
     __entity__ = Entity(decisions, (DECISION.decision_id,))
@@ -60,6 +67,9 @@ class PMDecisionContext(Node):
         name="reasoning_process",
         sealed_as=SealedAs.TEXT,
         description=f"The reasoning, step by step. {SEALED_FOR}",
+    )
+    sealed: SealedFields = group(
+        description="Whether you can read `contextData` and `reasoningProcess`, and if not, why they are null."
     )
     outcome: str = column(DECISION.outcome, description="What was decided.")
     confidence_score: int = column(

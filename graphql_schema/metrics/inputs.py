@@ -21,19 +21,21 @@ class MeasurementInput:
     memory_usage: Decimal | None = optional("Memory in MB, 0 or more.")
     disk_usage: Decimal | None = optional("Disk in MB, 0 or more.")
     network_io: Decimal | None = optional("Network traffic in MB/s, 0 or more.")
-    active_sessions: int | None = optional("Active Claude Code sessions or other running commands.")
-    database_connections: int | None = optional("Active database connections.")
-    response_time: int | None = optional("Average response time in milliseconds.")
+    active_sessions: int | None = optional("Active Claude Code sessions or other running commands, 0 or more.")
+    database_connections: int | None = optional("Active database connections, 0 or more.")
+    response_time: int | None = optional("Average response time in milliseconds, 0 or more.")
     error_rate: Decimal | None = optional("Errors, per cent, from 0 to 100.")
     optimization_score: Decimal | None = optional("How well resources are used, from 0 to 10.")
-    optimization_suggestions: list[str] | None = optional("What could be used better, at most 50 texts.")
+    optimization_suggestions: list[str] | None = optional(
+        "What could be used better, at most 50 texts of at most 2,000 characters."
+    )
     alert_level: AlertLevel = given("How alarming the measurement is.", default=AlertLevel.NORMAL)
 
-    def measurement(self) -> Measurement:
+    def measurement(self, index: int) -> Measurement:
         return Measurement(
             measurement_time=self.measurement_time,
             agent_id=self.agent_id,
-            execution_id=optional_id("measurements.executionId", self.execution_id),
+            execution_id=optional_id(f"measurements.{index}.executionId", self.execution_id),
             cpu_usage=self.cpu_usage,
             memory_usage=self.memory_usage,
             disk_usage=self.disk_usage,

@@ -42,7 +42,9 @@ class MetricsMutations:
             input,
             Permission.RECORD_METRICS,
             lambda session: record_metrics(
-                session, info.context.principal, [item.measurement() for item in input.measurements]
+                session,
+                info.context.principal,
+                [item.measurement(index) for index, item in enumerate(input.measurements)],
             ),
             _ids,
         )

@@ -12,7 +12,6 @@ from graphql_schema.connections import AgentRef, ExecutionRef
 from graphql_schema.node import Node
 from graphql_schema.planner.entities import Entity, falling
 from graphql_schema.planner.fields import column, one
-from graphql_schema.scalars import JSON
 
 METRIC = resource_metrics.c
 
@@ -49,8 +48,8 @@ class ResourceMetrics(Node):
     optimization_score: Decimal | None = column(
         METRIC.optimization_score, description="How well the resources are used, from 0 to 10."
     )
-    optimization_suggestions: JSON = column(
-        METRIC.optimization_suggestions, description="What would use them better, a list of texts."
+    optimization_suggestions: list[str] = column(
+        METRIC.optimization_suggestions, description="What would use them better; empty when nothing was suggested."
     )
     alert_level: AlertLevel = column(METRIC.alert_level, description="How alarming the measurement is.")
     created_at: datetime = column(METRIC.created_at, description="When the hub stored it.")

@@ -4,22 +4,37 @@ from datetime import datetime
 from decimal import Decimal
 
 import strawberry
+from sqlalchemy import ColumnElement
 
 from app.domain.model_assignments import ASSIGNMENT_MACHINE, AssignmentReason, AssignmentStatus, Provider
 from db.tables.model_assignments import model_assignments
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.connections import AgentRef, DecisionRef, ExecutionRef, TaskRef
+from graphql_schema.connections import AgentRef, AssignmentRef, DecisionRef, ExecutionRef, TaskRef
 from graphql_schema.node import Node
-from graphql_schema.planner.entities import Entity
-from graphql_schema.planner.fields import column, one, transitions
-from graphql_schema.scalars import JSON, BigInt
+from graphql_schema.planner.entities import Entity, Row
+from graphql_schema.planner.fields import column, item, items, one, transitions
+from graphql_schema.scalars import BigInt
 
 ASSIGNMENT = model_assignments.c
 
 
+def stands_in_for(assignment: Row, fallback: Row) -> ColumnElement[bool]:
+    """The second assignment is the first one's fallback."""
+    return fallback[ASSIGNMENT.fallback_of] == assignment[ASSIGNMENT.assignment_id]
+
+
+@strawberry.type(description="A model that may be tried.")
+class ModelChoice:
+    provider_name: Provider = item("provider_name", description="Who serves the model.")
+    model_name: str = item("model_name", description="The model, such as claude-sonnet-4.")
+    estimated_cost: Decimal | None = item(
+        "estimated_cost", description="The cost expected, in US dollars, 0 or more; null when not estimated."
+    )
+
+
 @strawberry.type(
-    description="Which AI model works, or worked, on a task, why, and what it cost. Made by `modelAssignmentRecord`; "
-    "work done without a model has none. Amounts are in US dollars."
+    description="Which AI model works, or worked, on a task, why, and what it cost. Made by `modelAssignmentRecord`, "
+    "and as a fallback by `modelAssignmentFail`; work done without a model has none. Amounts are in US dollars."
 )
 class ModelAssignment(Node):
     __entity__ = Entity(model_assignments, (ASSIGNMENT.assignment_id,))
@@ -44,7 +59,7 @@ class ModelAssignment(Node):
     )
     actual_cost: Decimal | None = column(
         ASSIGNMENT.actual_cost,
-        description="The cost as it was, 0 or more (0 under a subscription); null before `modelAssignmentComplete`.",
+        description="The cost as it was, 0 or more (0 under a subscription); null before the model is done.",
     )
     performance_score: Decimal | None = column(
         ASSIGNMENT.performance_score, description="How well the model did, from 0 to 10; null when not judged."
@@ -66,8 +81,8 @@ class ModelAssignment(Node):
         ASSIGNMENT.fallback_of,
         description="The UUID of the failed assignment that this one stands in for; null when it is no fallback.",
     )
-    fallback_chain: JSON = column(
-        ASSIGNMENT.fallback_chain, description="The models to be tried if this one fails, in order; a list."
+    fallback_chain: list[ModelChoice] = items(
+        ASSIGNMENT.fallback_chain, description="The models to be tried if this one fails, in order."
     )
     completed_at: datetime | None = column(ASSIGNMENT.completed_at, description="When the model was done; null before.")
     version: int = column(ASSIGNMENT.version, description="Rises by one with each change. For `expectedVersion`.")
@@ -81,4 +96,12 @@ class ModelAssignment(Node):
     )
     decision: DecisionRef | None = one(
         ASSIGNMENT.decision_id, description="The decision that chose the model; null when none did."
+    )
+    fallback_of: AssignmentRef | None = one(
+        ASSIGNMENT.fallback_of,
+        description="The failed assignment that this one stands in for; null when it is no fallback.",
+    )
+    fallback: AssignmentRef | None = one(
+        stands_in_for,
+        description="The assignment that stands in for this one since it failed; null when none does.",
     )

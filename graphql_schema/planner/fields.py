@@ -29,6 +29,11 @@ from graphql_schema.planner.plans import (
     ComputedPlan,
     Condition,
     IdPlan,
+    ItemPlan,
+    ItemsPlan,
+    JudgedPlan,
+    Judgement,
+    ObjectPlan,
     OnePlan,
     PrincipalPlan,
     Relation,
@@ -90,6 +95,26 @@ def column(column: Column[Any], *, description: str) -> Any:
 def computed(compute: Computation, *, description: str) -> Any:
     """An SQL expression over the row: `computed(lambda task: task[tasks.c.attempts] > 1, …)`."""
     return planned(ComputedPlan(compute), description)
+
+
+def judged(judge: Judgement, *, description: str) -> Any:
+    """An SQL expression over the row and what the viewer may do: `judged(lambda row, rights: …, …)`."""
+    return planned(JudgedPlan(judge), description)
+
+
+def group(*, description: str) -> Any:
+    """An object whose fields are declared over the same row; its type declares no entity of its own."""
+    return planned(ObjectPlan(), description)
+
+
+def items(column: Column[Any], *, description: str) -> Any:
+    """The items of a JSON array column as objects, in order; their type declares its fields by `item`."""
+    return planned(ItemsPlan(column), description)
+
+
+def item(key: str, *, description: str) -> Any:
+    """What each item of a JSON array has under a key, as the field's type; null where it has nothing."""
+    return planned(ItemPlan(key), description)
 
 
 def node_id() -> Any:

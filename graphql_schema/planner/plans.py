@@ -6,21 +6,32 @@ from enum import StrEnum
 from typing import Any
 
 from graphql import get_named_type
-from sqlalchemy import JSON, Column, ColumnElement, Text, cast, func
+from sqlalchemy import JSON, Column, ColumnClause, ColumnElement, Text, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.errors import InvalidInput
 from app.domain.principals import Principal
 from app.security.policy import Permission
-from graphql_schema.planner.builder import Builder, as_object, dotted, object_type
+from graphql_schema.planner.builder import TYPENAME, Builder, Rights, as_object, dotted, object_type, plan_of
 from graphql_schema.planner.decisions import Answer
 from graphql_schema.planner.entities import Entity, Link, Row, link_by
 from graphql_schema.planner.fills import Fill, Path, SealedAs
 from graphql_schema.planner.keys import Malformed, NodeIds, parser_of, split_node_id
 from graphql_schema.planner.selection import Selected, Source
-from graphql_schema.planner.sql import Expression, json_null, object_json, render, text_constant
+from graphql_schema.planner.sql import (
+    Expression,
+    array_json,
+    json_null,
+    json_value,
+    object_json,
+    render,
+    rows_json,
+    text_constant,
+)
 
 Relation = Column[Any] | Link
 Computation = Callable[[Row], ColumnElement[Any]]
+Judgement = Callable[[Row, Rights], ColumnElement[Any]]
 Condition = Callable[[Row], ColumnElement[bool]]
 
 
@@ -42,6 +53,57 @@ class ComputedPlan:
 
     def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
         return render(self.compute(of(row)), get_named_type(selected.field.type))
+
+
+@dataclass(frozen=True)
+class JudgedPlan:
+    """An expression over the row's columns that depends on what the viewer may do; a plan is kept for each of these."""
+
+    judge: Judgement
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        return render(self.judge(of(row), build.rights), get_named_type(selected.field.type))
+
+
+@dataclass(frozen=True)
+class ItemPlan:
+    """What an item of a JSON array has under a key; planned together with the array."""
+
+    key: str
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        raise LookupError(f"{selected.name} is planned together with its list")
+
+    def of_item(self, item: Expression, selected: Selected) -> Expression:
+        """The value, of the field's type."""
+        return json_value(item, self.key, selected.field.type)
+
+
+@dataclass(frozen=True)
+class ItemsPlan:
+    """The items of a JSON array column as typed objects, in the array's order."""
+
+    column: Column[Any]
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        items = func.jsonb_array_elements(of(row)[self.column]).table_valued(
+            ColumnClause("value", JSONB()), with_ordinality="position"
+        )
+        source = items.alias().render_derived()
+        pairs = [
+            (part.key, self._part(source.c.value, part))
+            for part in build.selection.fields(object_type(selected), selected.nodes)
+        ]
+        rows = select().select_from(source).order_by(source.c.position)
+        return array_json(rows_json(pairs, rows, [source]))
+
+    def _part(self, item: Expression, selected: Selected) -> Expression:
+        if selected.name == TYPENAME:
+            return text_constant(selected.parent.name)
+        plan = plan_of(selected.field)
+        if not isinstance(plan, ItemPlan):
+            raise TypeError(f"{selected.parent.name}.{selected.name} is no field of an item")
+        return plan.of_item(item, selected)
 
 
 @dataclass(frozen=True)

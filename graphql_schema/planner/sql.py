@@ -4,15 +4,28 @@
 18), but PostgreSQL cuts column names at 63 bytes; only objects with a longer key are built by `JSON_OBJECT`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphql import GraphQLEnumType, GraphQLNamedType
+from graphql import (
+    GraphQLEnumType,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLNonNull,
+    GraphQLOutputType,
+    get_named_type,
+)
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     ColumnElement,
+    DateTime,
+    Double,
     FromClause,
+    Integer,
     LargeBinary,
+    Numeric,
     ScalarSelect,
     Select,
     String,
@@ -32,6 +45,18 @@ NAME_BYTES = 63
 """Longer names of columns are cut by PostgreSQL."""
 COLUMNS_MAX = 1_600
 """More columns than this no row may have in PostgreSQL."""
+
+SCALAR_TYPES: Mapping[str, TypeEngine[Any] | None] = {
+    "Boolean": Boolean(),
+    "BigInt": BigInteger(),
+    "DateTime": DateTime(timezone=True),
+    "Decimal": Numeric(),
+    "Float": Double(),
+    "ID": None,
+    "Int": Integer(),
+    "String": None,
+}
+"""What a value within a JSON document is cast to for a field of a GraphQL scalar; None leaves it a text."""
 
 Pairs = Sequence[tuple[str, ColumnElement[Any]]]
 Expression = ColumnElement[Any]
@@ -142,6 +167,20 @@ def render(value: Expression, type_: GraphQLNamedType) -> Expression:
     if type_.name == "Decimal":
         return cast(func.trim_scale(value), Text())
     return value
+
+
+def json_value(document: Expression, key: str, type_: GraphQLOutputType) -> Expression:
+    """What a JSON object has under a key, as a field of this GraphQL type shows it; null where it has nothing.
+
+    A scalar is taken out as text and cast, since versions before PostgreSQL 18 cannot cast a JSON null.
+    """
+    inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+    named = get_named_type(inner)
+    if isinstance(inner, GraphQLList) or (named.name not in SCALAR_TYPES and not isinstance(named, GraphQLEnumType)):
+        return cast(document.op("->")(text_constant(key)), JSON())
+    text = document.op("->>", return_type=Text())(text_constant(key))
+    sql_type = SCALAR_TYPES.get(named.name)
+    return render(text if sql_type is None else cast(text, sql_type), named)
 
 
 def base64_json(value: Expression) -> Expression:

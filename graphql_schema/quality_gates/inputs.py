@@ -4,19 +4,45 @@ from decimal import Decimal
 
 import strawberry
 
+from app.domain.gate_checks import MeasuredCheck
 from app.domain.ids import parse_id
-from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
+from app.domain.quality_gates import ApprovalStatus, GateType, ReviewVerdict
+from app.services.gate_changes import AssignReviewers, EscalateGate, RecordChecks, ResolveEscalation
+from app.services.gate_creation import CreateGate
 from app.services.quality_gates import DecideGate, OpenGate, ReviewGate
 from graphql_schema import enums  # noqa: F401  (registers the enums)
-from graphql_schema.mutating import optional_id
+from graphql_schema.mutating import json_object, optional_id
 from graphql_schema.payloads import VERSION_DESCRIPTION, MutationInput, given, optional
+from graphql_schema.scalars import JSON
+
+
+@strawberry.input(description="A gate that holds the end of an execution.")
+class QualityGateCreateInput(MutationInput):
+    workflow_execution_id: strawberry.ID = given("The execution that ends only when the gate is approved.")
+    gate_name: str = given("The gate's name for people; required, at most 200 characters.")
+    gate_type: GateType = given("What the gate validates.")
+    validation_criteria: JSON | None = optional(
+        'What must hold for the gate to pass, a JSON object; {"verdict_by": "human"} leaves the verdict to a person.'
+    )
+    requested_by_decision_id: strawberry.ID | None = optional("The decision that asks for the gate.")
+
+    def command(self) -> CreateGate:
+        return CreateGate(
+            workflow_execution_id=parse_id("workflowExecutionId", self.workflow_execution_id),
+            gate_name=self.gate_name,
+            gate_type=self.gate_type,
+            validation_criteria=json_object("validationCriteria", self.validation_criteria),
+            requested_by_decision_id=optional_id("requestedByDecisionId", self.requested_by_decision_id),
+        )
 
 
 @strawberry.input(description="Begin the review of a gate, or begin it again after a revision.")
 class QualityGateOpenInput(MutationInput):
     gate_id: strawberry.ID = given("The gate.")
     expected_version: int = given(VERSION_DESCRIPTION)
-    reviewers: list[str] | None = optional("Agents or people who must review before the gate can be approved.")
+    reviewers: list[str] | None = optional(
+        "Agents' ids or people's names, at most 50, who must review before the gate can be approved."
+    )
 
     def command(self) -> OpenGate:
         return OpenGate(parse_id("gateId", self.gate_id), self.expected_version, self.reviewers or ())
@@ -27,7 +53,7 @@ class QualityGateReviewInput(MutationInput):
     gate_id: strawberry.ID = given("The gate.")
     verdict: ReviewVerdict = given("What the reviewer recommends.")
     score: Decimal | None = optional("The reviewer's rating, from 0 to 10.")
-    feedback: str | None = optional("What the reviewer found.")
+    feedback: str | None = optional("What the reviewer found, at most 100,000 characters.")
     task_id: strawberry.ID | None = optional("The review request that this answers; it is completed with it.")
     expected_version: int | None = optional(f"Of the task: {VERSION_DESCRIPTION}")
 
@@ -46,11 +72,13 @@ class QualityGateReviewInput(MutationInput):
 class QualityGateDecideInput(MutationInput):
     gate_id: strawberry.ID = given("The gate.")
     expected_version: int = given(f"Of the gate: {VERSION_DESCRIPTION}")
-    pm_decision: str = given("The verdict in words; required.")
+    pm_decision: str = given("The verdict in words; required, at most 99,900 characters.")
     confidence_score: int = given("How sure the decider is, from 1 to 10.")
-    reasoning_process: str | None = optional("The reasoning, sealed; `pmDecision` stands for it when left out.")
+    reasoning_process: str | None = optional(
+        "The reasoning, sealed, at most 100,000 characters; `pmDecision` stands for it when left out."
+    )
     quality_score: Decimal | None = optional("The assessed quality, from 0 to 10.")
-    improvement_suggestions: str | None = optional("What to do better.")
+    improvement_suggestions: str | None = optional("What to do better, at most 100,000 characters.")
     task_id: strawberry.ID | None = optional("The request for a verdict that this answers; it is completed with it.")
 
     def command(self, verdict: ApprovalStatus) -> DecideGate:
@@ -65,3 +93,61 @@ class QualityGateDecideInput(MutationInput):
             improvement_suggestions=self.improvement_suggestions or "",
             task_id=optional_id("taskId", self.task_id),
         )
+
+
+@strawberry.input(description="More reviewers of a gate that is PENDING or IN_REVIEW.")
+class QualityGateAssignReviewersInput(MutationInput):
+    gate_id: strawberry.ID = given("The gate.")
+    expected_version: int = given(VERSION_DESCRIPTION)
+    reviewers: list[str] = given(
+        "Agents' ids or people's names, from 1 to 50; the gate cannot be approved before they have reviewed."
+    )
+
+    def command(self) -> AssignReviewers:
+        return AssignReviewers(parse_id("gateId", self.gate_id), self.expected_version, self.reviewers)
+
+
+@strawberry.input(
+    description="A value that was measured for a gate. With a name that the gate's checks have, it replaces that "
+    "check's value, and what is left out here stays."
+)
+class CheckInput:
+    name: str = given("The check's name; required, at most 200 characters.")
+    measured: float = given("The value, a finite number.")
+    measure: str | None = optional("What was measured, in words or as a path; at most 200 characters.")
+    at_most: float | None = optional("The value must not be above this to pass.")
+    at_least: float | None = optional("The value must not be below this to pass. A check has at least one threshold.")
+
+    def check(self) -> MeasuredCheck:
+        return MeasuredCheck(self.name, self.measured, self.measure, self.at_most, self.at_least)
+
+
+@strawberry.input(description="Values that were measured for an open gate.")
+class QualityGateRecordChecksInput(MutationInput):
+    gate_id: strawberry.ID = given("The gate.")
+    expected_version: int = given(VERSION_DESCRIPTION)
+    checks: list[CheckInput] = given("The values, at least one; a gate has at most 200 checks.")
+
+    def command(self) -> RecordChecks:
+        checks = [item.check() for item in self.checks]
+        return RecordChecks(parse_id("gateId", self.gate_id), self.expected_version, checks)
+
+
+@strawberry.input(description="A human must look at a gate.")
+class QualityGateEscalateInput(MutationInput):
+    gate_id: strawberry.ID = given("The gate.")
+    expected_version: int = given(VERSION_DESCRIPTION)
+    reason: str = given("Why; required, at most 2,000 characters.")
+
+    def command(self) -> EscalateGate:
+        return EscalateGate(parse_id("gateId", self.gate_id), self.expected_version, self.reason)
+
+
+@strawberry.input(description="A human has looked at a gate.")
+class QualityGateResolveEscalationInput(MutationInput):
+    gate_id: strawberry.ID = given("The gate.")
+    expected_version: int = given(VERSION_DESCRIPTION)
+    note: str | None = optional("What came of it, at most 2,000 characters; kept with the event.")
+
+    def command(self) -> ResolveEscalation:
+        return ResolveEscalation(parse_id("gateId", self.gate_id), self.expected_version, self.note or "")

@@ -13,8 +13,8 @@ from graphql_schema.quality_gates.types import QualityGateExecution
 
 
 @strawberry.type(
-    description="One event of a quality gate: created, opened, review_requested, reviewed, approved, rejected or "
-    "revision_requested."
+    description="One event of a quality gate: created, opened, review_requested, reviewed, checks_recorded, escalated, "
+    "escalation_resolved, approved, rejected or revision_requested."
 )
 class QualityGateChange(Change):
     quality_gate: QualityGateExecution | None = entity_of(

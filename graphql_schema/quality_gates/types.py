@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import strawberry
+from sqlalchemy import ColumnElement, and_
 
 from app.domain.quality_gates import GATE_MACHINE, ApprovalStatus, GateType, ReviewVerdict
 from db.tables.quality_gates import gate_reviewers, quality_gates
@@ -11,8 +12,8 @@ from db.tables.tasks import tasks
 from graphql_schema import enums  # noqa: F401  (registers the enums)
 from graphql_schema.connections import AgentRef, DecisionRef, ExecutionRef, GateRef, Reviews, Tasks
 from graphql_schema.node import Node
-from graphql_schema.planner.entities import Entity, rising
-from graphql_schema.planner.fields import column, many, one, transitions
+from graphql_schema.planner.entities import Entity, Row, rising
+from graphql_schema.planner.fields import column, item, items, many, one, transitions
 from graphql_schema.scalars import JSON
 
 REVIEW = gate_reviewers.c
@@ -20,9 +21,33 @@ GATE = quality_gates.c
 TASK = tasks.c
 
 
+def is_of_revision(gate: Row, review: Row) -> ColumnElement[bool]:
+    """The review is of the gate's current revision."""
+    return and_(review[REVIEW.gate_id] == gate[GATE.gate_id], review[REVIEW.revision] == gate[GATE.revision])
+
+
+def is_answered(gate: Row, review: Row) -> ColumnElement[bool]:
+    """The review is of the gate's current revision, and was given."""
+    return and_(is_of_revision(gate, review), review[REVIEW.reviewed_at].is_not(None))
+
+
+@strawberry.type(description="An automated check: a measured value beside its thresholds. Checks inform the verdict.")
+class AutomatedCheck:
+    name: str = item("name", description="The check's name, unique among those of its gate.")
+    measure: str | None = item(
+        "measure",
+        description="What was measured: the path of the number in the results of the workflow's phases, or words.",
+    )
+    measured: float | None = item("measured", description="The value; null when there was no number to be found.")
+    at_most: float | None = item("at_most", description="The value must not be above this; null when it may.")
+    at_least: float | None = item("at_least", description="The value must not be below this; null when it may.")
+    passed: bool = item("passed", description="Whether there is a value, and it keeps to the thresholds.")
+
+
 @strawberry.type(
     description="A checkpoint of a workflow: the work is held until the verdict (`qualityGateApprove`, "
-    "`qualityGateReject`, `qualityGateRequestRevision`)."
+    "`qualityGateReject`, `qualityGateRequestRevision`). A gate without a phase, which a decision or a person asked "
+    "for, holds the end of its execution."
 )
 class QualityGateExecution(Node):
     __entity__ = Entity(quality_gates, (GATE.gate_id,))
@@ -42,9 +67,10 @@ class QualityGateExecution(Node):
     validation_criteria: JSON = column(
         GATE.validation_criteria, description="What must hold for the gate to pass, an object."
     )
-    automated_checks: JSON = column(
+    automated_checks: list[AutomatedCheck] = items(
         GATE.automated_checks,
-        description="Checks on measured values, a list of {name, measure, measured, at_most, at_least, passed}.",
+        description="Checks on measured values: those of the workflow's template, measured when the gate was opened, "
+        "and those of `qualityGateRecordChecks`.",
     )
     approval_status: ApprovalStatus = column(GATE.approval_status, description="Where the gate stands.")
     allowed_transitions: list[ApprovalStatus] = transitions(GATE_MACHINE, GATE.approval_status)
@@ -87,6 +113,16 @@ class QualityGateExecution(Node):
         REVIEW.gate_id,
         order=rising(REVIEW.review_id),
         description="Who is to review the work, and what they said, of every revision; in the order of asking.",
+    )
+    reviewer_assignments: Reviews = many(
+        is_of_revision,
+        order=rising(REVIEW.review_id),
+        description="Who is to review the current revision, answered or not; in the order of asking.",
+    )
+    reviewer_feedback: Reviews = many(
+        is_answered,
+        order=rising(REVIEW.review_id),
+        description="The reviews of the current revision that were given; in the order of asking.",
     )
     tasks: Tasks = many(TASK.gate_id, description="The review and decision tasks that the gate made, newest first.")
 

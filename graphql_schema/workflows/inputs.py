@@ -4,16 +4,28 @@ import strawberry
 
 from app.domain.ids import parse_id
 from app.domain.workflows import TriggerType
-from app.services.workflows import CancelWorkflow, StartWorkflow
+from app.services.workflows import (
+    CancelWorkflow,
+    FailWorkflow,
+    PauseWorkflow,
+    ResumeWorkflow,
+    RetryWorkflow,
+    StartWorkflow,
+)
 from graphql_schema import enums  # noqa: F401  (registers the enums)
 from graphql_schema.mutating import json_object, optional_id
 from graphql_schema.payloads import VERSION_DESCRIPTION, MutationInput, given, optional
 from graphql_schema.scalars import JSON
 
+REASON_DESCRIPTION = "Why, for the audit record; at most 2,000 characters."
+EXECUTION_DESCRIPTION = "The execution's UUID."
+
 
 @strawberry.input(description="Run a workflow template.")
 class WorkflowStartInput(MutationInput):
-    workflow_name: str = given("Name of the template, e.g. `code-audit`; `workflowTemplates` lists them.")
+    workflow_name: str = given(
+        "Name of the template, e.g. `code-audit`, at most 200 characters; `workflowTemplates` lists them."
+    )
     input_context: JSON | None = optional("What the workflow is given, a JSON object; every task of it sees it.")
     trigger_type: TriggerType = given("How the execution was initiated.", default=TriggerType.MANUAL)
     decision_id: strawberry.ID | None = optional("The decision that caused this execution.")
@@ -27,11 +39,50 @@ class WorkflowStartInput(MutationInput):
         )
 
 
+@strawberry.input(description="Hold an execution where it is; agents may finish what they have.")
+class WorkflowPauseInput(MutationInput):
+    execution_id: strawberry.ID = given(EXECUTION_DESCRIPTION)
+    expected_version: int = given(VERSION_DESCRIPTION)
+    reason: str = given(REASON_DESCRIPTION, default="")
+
+    def command(self) -> PauseWorkflow:
+        return PauseWorkflow(parse_id("executionId", self.execution_id), self.expected_version, self.reason)
+
+
+@strawberry.input(description="Let a paused execution go on.")
+class WorkflowResumeInput(MutationInput):
+    execution_id: strawberry.ID = given(EXECUTION_DESCRIPTION)
+    expected_version: int = given(VERSION_DESCRIPTION)
+
+    def command(self) -> ResumeWorkflow:
+        return ResumeWorkflow(parse_id("executionId", self.execution_id), self.expected_version)
+
+
+@strawberry.input(description="Let a failed execution go on with the phase that failed.")
+class WorkflowRetryInput(MutationInput):
+    execution_id: strawberry.ID = given(EXECUTION_DESCRIPTION)
+    expected_version: int = given(VERSION_DESCRIPTION)
+    reason: str = given(REASON_DESCRIPTION, default="")
+
+    def command(self) -> RetryWorkflow:
+        return RetryWorkflow(parse_id("executionId", self.execution_id), self.expected_version, self.reason)
+
+
+@strawberry.input(description="End an execution as failed.")
+class WorkflowFailInput(MutationInput):
+    execution_id: strawberry.ID = given(EXECUTION_DESCRIPTION)
+    expected_version: int = given(VERSION_DESCRIPTION)
+    reason: str = given(REASON_DESCRIPTION)
+
+    def command(self) -> FailWorkflow:
+        return FailWorkflow(parse_id("executionId", self.execution_id), self.expected_version, self.reason)
+
+
 @strawberry.input(description="Stop an execution for good.")
 class WorkflowCancelInput(MutationInput):
-    execution_id: strawberry.ID = given("The execution.")
+    execution_id: strawberry.ID = given(EXECUTION_DESCRIPTION)
     expected_version: int = given(VERSION_DESCRIPTION)
-    reason: str = given("Why, for the audit record; at most 2,000 characters.")
+    reason: str = given(REASON_DESCRIPTION)
 
     def command(self) -> CancelWorkflow:
         return CancelWorkflow(parse_id("executionId", self.execution_id), self.expected_version, self.reason)

@@ -3,12 +3,26 @@
 import strawberry
 
 from app.security.policy import Permission
-from app.services.workflows import cancel_workflow, start_workflow
+from app.services.workflows import (
+    cancel_workflow,
+    fail_workflow,
+    pause_workflow,
+    resume_workflow,
+    retry_workflow,
+    start_workflow,
+)
 from graphql_schema.context import Info
 from graphql_schema.mutating import by, carry_out
 from graphql_schema.payloads import Payload
 from graphql_schema.planner.bridge import entity_of
-from graphql_schema.workflows.inputs import WorkflowCancelInput, WorkflowStartInput
+from graphql_schema.workflows.inputs import (
+    WorkflowCancelInput,
+    WorkflowFailInput,
+    WorkflowPauseInput,
+    WorkflowResumeInput,
+    WorkflowRetryInput,
+    WorkflowStartInput,
+)
 from graphql_schema.workflows.types import WorkflowExecution
 
 
@@ -30,6 +44,60 @@ class WorkflowMutations:
             input,
             Permission.RUN_WORKFLOW,
             lambda session: start_workflow(session, info.context.principal, input.command()),
+            by("execution_id"),
+        )
+
+    @strawberry.mutation(
+        description="Hold a running execution: no phase begins or ends until `workflowResume`. Tasks at hand go on, "
+        "and their results and the verdicts given meanwhile are kept and count then."
+    )
+    async def workflow_pause(self, info: Info, input: WorkflowPauseInput) -> WorkflowPayload:
+        return await carry_out(
+            info,
+            WorkflowPayload,
+            input,
+            Permission.RUN_WORKFLOW,
+            lambda session: pause_workflow(session, info.context.principal, input.command()),
+            by("execution_id"),
+        )
+
+    @strawberry.mutation(description="Let a paused execution go on from where it is.")
+    async def workflow_resume(self, info: Info, input: WorkflowResumeInput) -> WorkflowPayload:
+        return await carry_out(
+            info,
+            WorkflowPayload,
+            input,
+            Permission.RUN_WORKFLOW,
+            lambda session: resume_workflow(session, info.context.principal, input.command()),
+            by("execution_id"),
+        )
+
+    @strawberry.mutation(
+        description="Let a failed execution go on: the phase that failed is begun anew with new tasks, completed "
+        "phases are not repeated. After a gate's rejection it goes on with the phase to which the gate sends work "
+        "back, if it names one; then, and if it names none, a new gate is opened."
+    )
+    async def workflow_retry(self, info: Info, input: WorkflowRetryInput) -> WorkflowPayload:
+        return await carry_out(
+            info,
+            WorkflowPayload,
+            input,
+            Permission.RUN_WORKFLOW,
+            lambda session: retry_workflow(session, info.context.principal, input.command()),
+            by("execution_id"),
+        )
+
+    @strawberry.mutation(
+        description="End a running or paused execution as failed: open tasks are cancelled, and the error log says "
+        "who ended it and why. `workflowRetry` can take it up again."
+    )
+    async def workflow_fail(self, info: Info, input: WorkflowFailInput) -> WorkflowPayload:
+        return await carry_out(
+            info,
+            WorkflowPayload,
+            input,
+            Permission.RUN_WORKFLOW,
+            lambda session: fail_workflow(session, info.context.principal, input.command()),
             by("execution_id"),
         )
 

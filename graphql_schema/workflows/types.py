@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.quality_gates import FINAL_VERDICTS, ApprovalStatus
-from app.domain.workflows import EXECUTION_MACHINE, ErrorSeverity, ExecutionStatus, StepStatus, TriggerType
+from app.domain.workflows import ENDED, EXECUTION_MACHINE, ErrorSeverity, ExecutionStatus, StepStatus, TriggerType
 from db.tables.agents import agents
-from db.tables.decisions import decisions
+from db.tables.decisions import decision_evidence, decisions
 from db.tables.metrics import resource_metrics
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import quality_gates
@@ -22,6 +22,7 @@ from graphql_schema.connections import (
     DecisionRef,
     Decisions,
     ErrorLog,
+    Evidence,
     ExecutionRef,
     Gates,
     Measurements,
@@ -30,12 +31,13 @@ from graphql_schema.connections import (
 )
 from graphql_schema.node import Node
 from graphql_schema.planner.entities import Entity, Row, column_at, falling, rising
-from graphql_schema.planner.fields import column, computed, many, one, one_of, transitions
+from graphql_schema.planner.fields import column, computed, group, many, one, one_of, transitions
 from graphql_schema.scalars import JSON, BigInt
-from graphql_schema.workflows.figures import DESCRIPTION, duration, figures
+from graphql_schema.workflows.figures import WorkflowFigures, duration
 
 AGENT = agents.c
 DECISION = decisions.c
+EVIDENCE = decision_evidence.c
 METRIC = resource_metrics.c
 ASSIGNMENT = model_assignments.c
 GATE = quality_gates.c
@@ -45,6 +47,7 @@ TEMPLATE = workflow_templates.c
 STEP = workflow_steps.c
 ERROR = workflow_errors.c
 
+UNDER_WAY = [status for status in ExecutionStatus if status not in ENDED]
 UNDECIDED = [status for status in ApprovalStatus if status not in FINAL_VERDICTS]
 
 
@@ -61,6 +64,15 @@ def _works_on(execution: Row, agent: Row) -> ColumnElement[bool]:
         column_at(held, TASK.execution_id) == execution[EXECUTION.execution_id]
     )
     return agent[AGENT.agent_id].in_(theirs.correlate_except(held))
+
+
+def _awaits(execution: Row, gate: Row) -> ColumnElement[bool]:
+    """The gates whose verdict an execution that is under way waits for."""
+    return and_(
+        gate[GATE.workflow_execution_id] == execution[EXECUTION.execution_id],
+        one_of(gate[GATE.approval_status], UNDECIDED),
+        one_of(execution[EXECUTION.execution_status], UNDER_WAY),
+    )
 
 
 def is_newest_version(template: Row) -> ColumnElement[bool]:
@@ -125,7 +137,9 @@ class WorkflowExecution(Node):
     duration_ms: BigInt | None = computed(
         duration, description="Milliseconds since it began, until its end if it ended; null before it began."
     )
-    performance_metrics: JSON = computed(figures, description=DESCRIPTION)
+    performance_metrics: WorkflowFigures = group(
+        description="The execution in figures, computed when they are asked for, and only those that are."
+    )
     version: int = column(EXECUTION.version, description="Rises by one with each change. For `expectedVersion`.")
     created_at: datetime = column(EXECUTION.created_at, description="When it was asked for.")
     updated_at: datetime = column(EXECUTION.updated_at, description="When it last changed.")
@@ -135,6 +149,9 @@ class WorkflowExecution(Node):
         EXECUTION.decision_id, description="The decision that caused it; null when none did."
     )
     decisions: Decisions = many(DECISION.execution_id, description="The decisions that it called for, newest first.")
+    evidence: Evidence = many(
+        EVIDENCE.execution_id, description="The execution's figures that decisions rest on, newest first."
+    )
     execution_path: Steps = many(
         STEP.execution_id,
         order=rising(STEP.step_number),
@@ -151,9 +168,9 @@ class WorkflowExecution(Node):
         GATE.workflow_execution_id, description="All quality gates of the execution, newest first."
     )
     pending_approvals: Gates = many(
-        GATE.workflow_execution_id,
-        where=lambda gate: one_of(gate[GATE.approval_status], UNDECIDED),
-        description="The quality gates without a final verdict: PENDING, IN_REVIEW or REQUIRES_REVISION; newest first.",
+        _awaits,
+        description="The quality gates that still hold it: PENDING, IN_REVIEW or REQUIRES_REVISION; newest first. None "
+        "when the execution has ended: nobody needs to decide then, and a verdict would be refused.",
     )
     model_assignments: Assignments = many(
         ASSIGNMENT.execution_id, description="Which AI models worked for it, newest first."

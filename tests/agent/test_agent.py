@@ -309,6 +309,40 @@ async def test_a_model_that_the_user_names_is_active_while_it_works(client: HubC
     assert int(after["processingTime"]) > 0
 
 
+async def test_a_model_whose_command_fails_has_failed_and_says_what_it_took(client: HubClient, bench: Bench) -> None:
+    printed = {"type": "result", "is_error": True, "result": "Overloaded", "total_cost_usd": 0.25, "usage": {}}
+    (bench.folder / "printed").write_text(json.dumps(printed))
+    told = await create_task(client, bench.agent_id)
+    with bench.agent("cat printed"):
+        (of_claude,) = (await task_in(client, told, "FAILED"))["modelAssignments"]["nodes"]
+    assert (of_claude["assignmentStatus"], float(of_claude["actualCost"])) == ("FAILED", 0.25)
+    last = await create_task(client, bench.agent_id)
+    with bench.agent("exit 3", "--model", "glm-4.5"):
+        (of_user,) = (await task_in(client, last, "FAILED"))["modelAssignments"]["nodes"]
+    assert (of_user["assignmentStatus"], of_user["modelName"]) == ("FAILED", "glm-4.5")
+
+
+async def test_an_answer_that_names_what_is_not_there_fails_its_task(
+    client: HubClient, bench: Bench, tmp_path: Path
+) -> None:
+    agent_id = bench.agent_id + "-pm"
+    token = await agent_token(client, agent_id, "PM")
+    hour = {"interval_start": "2026-11-22T00:00:00Z", "interval_end": "2026-11-22T00:00:00Z", "snapshot": 1}
+    answer = {"reasoning": "r", "outcome": "o", "confidence": 8, "evidence": [{**hour, "agent_id": "no-body"}]}
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    with Agent(tmp_path, bench.hub.url, token, agent_id, "cat answer", role="pm"):
+        started = await client.mutate(workflows.START, {"workflowName": "code-audit", "inputContext": {"path": "/"}})
+        execution = {"executionId": started["workflow"]["executionId"]}
+
+        async def failed() -> bool:
+            found = (await client.execute(workflows.PROGRESS, execution))["workflow"]
+            return bool(found["executionStatus"] == "FAILED")
+
+        await until(failed)
+    (task,) = (await client.execute(workflows.OUTCOME, execution))["workflow"]["tasks"]["nodes"]
+    assert "The hub refused the answer: There is no agent no-body." in task["result"]["error"]
+
+
 async def test_an_answer_that_is_no_decision_fails_with_what_was_expected(
     client: HubClient, bench: Bench, tmp_path: Path
 ) -> None:

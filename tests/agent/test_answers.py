@@ -7,18 +7,20 @@ from typing import Any
 import pytest
 
 from app.agent.answers import (
+    Evidence,
     ModelUse,
     Output,
     Review,
     UnusableAnswer,
     Verdict,
+    WantedGate,
     read_decision,
     read_output,
     read_review,
     read_verdict,
 )
 from app.domain.decisions import DecisionType
-from app.domain.quality_gates import ReviewVerdict
+from app.domain.quality_gates import GateType, ReviewVerdict
 
 CLAUDE = {
     "type": "result",
@@ -127,6 +129,22 @@ def test_a_decision_without_a_type_has_that_of_its_question() -> None:
     assert answer.decision_type is DecisionType.RESOURCE_ALLOCATION
 
 
+EVIDENCE = {"interval_start": "2026-11-22T19:00:00Z", "interval_end": "2026-11-22T20:00:00Z", "agent_id": "james-dev"}
+GATE = {"gate_name": "Design", "gate_type": "technical_review"}
+
+
+def test_a_decision_may_bring_evidence_and_ask_for_gates() -> None:
+    given = {"evidence": [EVIDENCE, {**EVIDENCE, "agent_id": None, "execution_id": "e", "snapshot": {"cpu": 3}}]}
+    gates = [GATE, {**GATE, "execution_id": "e", "validation_criteria": {"min_score": 7}, "reviewers": ["mary"]}]
+    answer = read_decision({**DECISION, **given, "quality_gates": gates}, QUESTION)
+    hour = (EVIDENCE["interval_start"], EVIDENCE["interval_end"])
+    assert answer.evidence == (Evidence(*hour, "james-dev", None, None), Evidence(*hour, None, "e", {"cpu": 3}))
+    assert answer.quality_gates == (
+        WantedGate("Design", GateType.TECHNICAL_REVIEW, None, None, ()),
+        WantedGate("Design", GateType.TECHNICAL_REVIEW, "e", {"min_score": 7}, ("mary",)),
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
@@ -140,6 +158,19 @@ def test_a_decision_without_a_type_has_that_of_its_question() -> None:
         ({"decision_type": "whim"}, "decision_type must be one of task_assignment, quality_gate"),
         ({"agent_assignments": ["x"]}, 'agent_assignments must be an object, it is ["x"]'),
         ({"learning_notes": 3}, "learning_notes must be a text, it is 3"),
+        ({"evidence": {}}, "evidence must be a list of objects, it is {}"),
+        ({"evidence": [EVIDENCE, {}]}, "evidence.1.interval_start must be a time such as 2026-11-22T19:12:00Z, it is"),
+        ({"evidence": [{**EVIDENCE, "interval_end": "2026-11-22T20:00:00"}]}, "evidence.0.interval_end must be a time"),
+        ({"evidence": [{**EVIDENCE, "interval_end": "yesterday"}]}, "evidence.0.interval_end must be a time"),
+        ({"quality_gates": [3]}, "quality_gates must be a list of objects, it is [3]"),
+        (
+            {"quality_gates": [{**GATE, "gate_type": "x"}]},
+            "quality_gates.0.gate_type must be one of content",
+        ),
+        (
+            {"quality_gates": [{**GATE, "reviewers": "mary"}]},
+            "quality_gates.0.reviewers must be a list of texts",
+        ),
     ],
 )
 def test_a_faulty_decision_says_what_was_expected(changes: dict[str, Any], fault: str) -> None:

@@ -46,7 +46,9 @@ async def test_tokens_are_made_listed_and_revoked(running_hub: RunningHub) -> No
     assert made["tokenId"] in call(running_hub, "token", "list")
     assert made["secret"] not in call(running_hub, "token", "list")
     assert call(running_hub, "token", "revoke", made["tokenId"]) == f"Revoked ci ({made['tokenId']}).\n"
-    (listed,) = [token for token in call_json(running_hub, "token", "list") if token["tokenId"] == made["tokenId"]]
+    (listed,) = [
+        token for token in call_json(running_hub, "token", "list")["nodes"] if token["tokenId"] == made["tokenId"]
+    ]
     assert listed["revokedAt"] is not None
 
     async def refused() -> bool:
@@ -106,7 +108,7 @@ async def test_a_workflow_is_started_watched_and_its_gates_decided(
         call(running_hub, "gate", "revise", gate["gateId"], "--reason", "Say more.", "--suggestions", "More words")
         again = await waiting_gate(running_hub, first, revision=1)
         assert again["gateId"] == gate["gateId"]
-        others = [found["gateId"] for found in call_json(running_hub, "gate", "list", "--all")]
+        others = [found["gateId"] for found in call_json(running_hub, "gate", "list", "--all")["nodes"]]
         unique = next(
             gate["gateId"][:n]
             for n in range(8, 37)
@@ -128,7 +130,7 @@ async def test_a_workflow_is_started_watched_and_its_gates_decided(
         call(running_hub, "gate", "reject", gate["gateId"], "--reason", "No.")
         assert "FAILED" in hub(running_hub.folder, running_hub.url, "workflow", "watch", second).stdout
         assert call(running_hub, "workflow", "watch", second, code=1) == ""
-    listed = {workflow["executionId"]: workflow for workflow in call_json(running_hub, "workflow", "list")}
+    listed = {workflow["executionId"]: workflow for workflow in call_json(running_hub, "workflow", "list")["nodes"]}
     assert (listed[first]["executionStatus"], listed[second]["executionStatus"]) == ("COMPLETED", "FAILED")
     assert first in call(running_hub, "workflow", "list", "--limit", "5")
 
@@ -143,7 +145,7 @@ async def waiting_gate(running: RunningHub, execution_id: str, revision: int = 0
     found: list[dict[str, Any]] = []
 
     async def there() -> bool:
-        gates = call_json(running, "gate", "list", "--execution", execution_id)
+        gates = call_json(running, "gate", "list", "--execution", execution_id)["nodes"]
         found[:] = [gate for gate in gates if gate["gateType"] == "FINAL_APPROVAL" and gate["revision"] == revision]
         return bool(found)
 

@@ -9,7 +9,8 @@ import pytest
 import structlog
 
 from app.domain.decisions import DecisionType
-from app.main import configure_logging, open_hub, prepare
+from app.main import open_hub, prepare
+from app.security.logs import configure_logging
 from app.security.sealing import Sealer
 from app.security.tokens import Authenticator
 from app.services.decisions import RecordDecision, record_decision

@@ -2,14 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from tests.benchmarks import reads
+from tests.benchmarks import reads, reports
 from tests.benchmarks.load import ROOT
 from tests.benchmarks.report import Figure, show, write
 
-BENCHMARKS = {"reads": reads.run}
+BENCHMARKS: Mapping[str, Callable[[Console], list[Figure]]] = {"reads": reads.run, "reports": reports.run}
 REPORT = ROOT / "build" / "bench.json"
 INTERRUPTED = 130
 

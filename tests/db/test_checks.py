@@ -59,6 +59,8 @@ CASES: Mapping[str, list[Mapping[str, Any]]] = {
         {"escalation_required": True},
         {"escalation_required": True, "escalation_reason": " "},
     ],
+    "ck_quality_gates_automated_checks": [{"automated_checks": {}}],
+    "ck_agent_messages_body_length": [{"body": "x" * 10_001}],
     "ck_quality_gates_approved_at": [
         {"approved_at": NOW},
         {"approval_status": "approved", "pm_decision": "good"},

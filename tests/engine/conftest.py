@@ -1,6 +1,11 @@
 """What the tests of the engine share: a database with checkpoints and templates, and workers that end with the test."""
 
-from collections.abc import AsyncIterator
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -10,6 +15,7 @@ from app.engine.checkpoints import setup
 from app.engine.runner import Worker
 from app.live.hints import HintSender
 from db.session import Database
+from tests.engine.processes import Workers, state_of
 
 
 class StartWorker(Protocol):
@@ -41,3 +47,21 @@ async def start_worker(engine_database: Database) -> AsyncIterator[StartWorker]:
     yield start
     for worker in workers:
         await worker.stop()
+
+
+@pytest.fixture(scope="module")
+def parent() -> Iterator["subprocess.Popen[str]"]:
+    """The process that forks the workers."""
+    command = [sys.executable, "-m", "tests.engine.worker_process"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
+
+@pytest.fixture
+def workers(parent: "subprocess.Popen[str]", engine_database: Database, tmp_path: Path) -> Iterator[Workers]:
+    """Starts worker processes; those that are left are killed at the end."""
+    workers = Workers(parent, engine_database.url, tmp_path / "workers.log")
+    yield workers
+    for pid in workers.pids:
+        if state_of(pid) is not None:
+            os.kill(pid, signal.SIGKILL)

@@ -152,7 +152,9 @@ async def test_a_rejection_fails_the_execution_with_the_pms_words(
     assert ended.completed_at is not None
     assert [error.message for error in await errors_of(database, execution_id)] == [reason]
     step = (await steps_of(database, execution_id))[-1]
-    assert (step.step_status, step.outcome) == ("failed", {"reason": reason})
+    (gate,) = await gates_of(database, execution_id, "review")
+    told = {"gate_id": str(gate.gate_id), "approval_status": "rejected", "revision": 0, "retry_phase": "audits"}
+    assert (step.step_status, step.outcome) == ("failed", {"reason": reason, **told})
     assert (await events_of(database, execution_id))[-3:] == ["step_failed", "error_logged", "failed"]
     assert (await path_of(database, execution_id))[-1] == (3, "review", 1, "failed")
 

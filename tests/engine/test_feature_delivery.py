@@ -102,6 +102,7 @@ async def test_a_revision_repeats_the_build_with_the_gates_words(
     assert by_pass["api", 2].input["revision"] == {
         "gate_id": str(gates[0].gate_id),
         "gate_name": "Technical review of the build",
+        "verdict": "requires_revision",
         "revision": 0,
         "pm_decision": "not yet",
         "improvement_suggestions": "handle errors",

@@ -1,23 +1,17 @@
 """Workers that are killed or frozen, as real processes by real signals: nothing is lost, and nothing happens twice."""
 
 import asyncio
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import psutil
 import pytest
-from sqlalchemy import text
 
 from app.domain.quality_gates import ApprovalStatus
 from db.session import Database
+from tests.engine.processes import Workers, everything, go_on, has_state, state_of
 from tests.engine.team import (
     AUDITORS,
     HEALTHY,
@@ -29,69 +23,13 @@ from tests.engine.team import (
     gates_of,
     human_verdict,
     path_of,
-    rows_of,
     start,
     tasks_of,
     until,
 )
 
-NO_SIGNAL = 0
-LEASE = 0.6
-"""Seconds: short, so that the next worker takes over soon."""
 PHASES = ["decide", "audits", "review", "report", "final-approval"]
 TASKS = ["decide", "lint", "report", "size", "types", "verdict"]
-
-
-class Workers:
-    """Worker processes of this test, forked by one process that has loaded everything."""
-
-    def __init__(self, parent: "subprocess.Popen[str]", url: str, log: Path) -> None:
-        self._parent = parent
-        self._url = url
-        self.log = log
-        self.pids: list[int] = []
-
-    def start(self, name: str, number: int = NO_SIGNAL, visit: int = 0, moment: str = "", lease: float = LEASE) -> int:
-        """Start a worker, which sends itself the signal at its n-th visit to the database; its process id."""
-        order = {"url": self._url, "name": name, "lease": lease, "log": str(self.log)}
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        self._parent.stdin.write(json.dumps({**order, "signal": number, "visit": visit, "moment": moment}) + "\n")
-        self._parent.stdin.flush()
-        pid = int(self._parent.stdout.readline())
-        self.pids.append(pid)
-        return pid
-
-
-@pytest.fixture(scope="module")
-def parent() -> Iterator["subprocess.Popen[str]"]:
-    """The process that forks the workers."""
-    command = [sys.executable, "-m", "tests.engine.worker_process"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-
-
-@pytest.fixture
-def workers(parent: "subprocess.Popen[str]", engine_database: Database, tmp_path: Path) -> Iterator[Workers]:
-    """Starts worker processes; those that are left are killed at the end."""
-    workers = Workers(parent, engine_database.url, tmp_path / "workers.log")
-    yield workers
-    for pid in workers.pids:
-        if state_of(pid) is not None:
-            os.kill(pid, signal.SIGKILL)
-
-
-def state_of(pid: int) -> str | None:
-    """The state of a worker's process, None when it is gone."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() if "tests.engine.worker_process" in process.cmdline() else None
-    except psutil.NoSuchProcess:
-        return None
-
-
-async def has_state(pid: int, state: str | None) -> bool:
-    return state_of(pid) == state
 
 
 def auditors(database: Database) -> Team:
@@ -177,22 +115,6 @@ async def test_killed_at_random_points_with_many_executions(
         await assert_done_once(database, execution_id)
 
 
-async def everything(database: Database) -> dict[str, Any]:
-    """How many rows each table has, with a sum over all that they hold."""
-    tables = await rows_of(
-        database,
-        text(
-            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables "
-            "WHERE schemaname IN ('public', 'langgraph') ORDER BY 1"
-        ),
-    )
-    counted: dict[str, Any] = {}
-    for table in tables:
-        sql = f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {table.name} t"  # noqa: S608
-        counted[table.name] = tuple((await rows_of(database, text(sql)))[0])
-    return counted
-
-
 # the visits of a worker: 1 template, 2 start, 3-6 first checkpoints, 7 first phase begins, 8 its interrupt, 9 first
 # phase is judged, 10-12 checkpoints, 13 second phase begins
 FREEZES = [
@@ -251,14 +173,6 @@ async def finish_with_another(database: Database, workers: Workers, team: Team, 
     await until(lambda: act(team, [execution_id]), 40)
     os.kill(second, signal.SIGTERM)
     await until(lambda: has_state(second, None))
-
-
-async def go_on(pid: int) -> None:
-    """Let a frozen worker do what it still wants to do, then stop it in order."""
-    os.kill(pid, signal.SIGCONT)
-    await asyncio.sleep(1)
-    os.kill(pid, signal.SIGTERM)
-    await until(lambda: has_state(pid, None))
 
 
 async def test_two_workers_woken_at_once_for_one_execution(engine_database: Database, workers: Workers) -> None:

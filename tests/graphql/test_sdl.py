@@ -19,7 +19,7 @@ from graphql_schema.export import SDL_FILE, sdl
 from graphql_schema.planner.builder import plan_of
 from graphql_schema.planner.entities import BACK_REFERENCE, entities_by_name
 from graphql_schema.planner.group_types import screaming
-from graphql_schema.planner.plans import ColumnPlan, SealedPlan
+from graphql_schema.planner.plans import ColumnPlan, ItemsPlan, SealedPlan
 from graphql_schema.schema import build_schema as build_hub_schema
 
 BUILT_IN = {"Boolean", "Float", "ID", "Int", "String"}
@@ -117,7 +117,7 @@ def test_every_column_is_shown(served: GraphQLSchema) -> None:
         type_ = served.type_map[name]
         assert isinstance(type_, GraphQLObjectType)
         plans = [plan_of(field) for field in type_.fields.values()]
-        shown = {str(plan.column) for plan in plans if isinstance(plan, (ColumnPlan, SealedPlan))}
+        shown = {str(plan.column) for plan in plans if isinstance(plan, (ColumnPlan, ItemsPlan, SealedPlan))}
         computed = {"resource_utilization", "performance_metrics"} & {field.name for field in _python_fields(type_)}
         tables = [entity.table, *[side.table for side in entity.sides]]
         columns = {str(column): column.name for table in tables for column in table.c}

@@ -20,9 +20,10 @@ async def write_in(
     entity_id: str,
     aggregate: Aggregate = Aggregate.TASK,
     detail: Mapping[str, Any] | None = None,
+    event_type: str = "created",
 ) -> None:
     """One event, in a transaction of the caller's."""
-    await append(session, entity_id, Event(aggregate, "created", "test", detail=detail or {}))
+    await append(session, entity_id, Event(aggregate, event_type, "test", detail=detail or {}))
 
 
 async def write(
@@ -30,12 +31,13 @@ async def write(
     *entity_ids: str,
     aggregate: Aggregate = Aggregate.TASK,
     detail: Mapping[str, Any] | None = None,
+    event_type: str = "created",
 ) -> None:
     """One event for each id, each in a transaction of its own."""
     for entity_id in entity_ids:
 
         async def work(session: AsyncConnection, entity_id: str = entity_id) -> None:
-            await write_in(session, entity_id, aggregate, detail)
+            await write_in(session, entity_id, aggregate, detail, event_type)
 
         await database.transact(work)
 

@@ -44,11 +44,16 @@ async def test_a_tail_begins_at_the_end_of_the_log(database: Database, database_
 FILTERS = [
     (EventFilter(Aggregate.TASK), {"t1", "t2", "t3"}),
     (EventFilter(Aggregate.TASK, "t2"), {"t2"}),
-    (EventFilter(Aggregate.TASK, detail={"execution_id": "e1"}), {"t1", "t3"}),
-    (EventFilter(Aggregate.TASK, detail={"execution_id": "e1", "agent_id": "a-1"}), {"t3"}),
-    (EventFilter(Aggregate.TASK, "t1", {"execution_id": "e1"}), {"t1"}),
-    (EventFilter(Aggregate.AGENT), {"other"}),
-    (EventFilter(), {"t1", "t2", "t3", "other", "end"}),
+    (EventFilter(Aggregate.TASK, details=({"execution_id": "e1"},)), {"t1", "t3"}),
+    (EventFilter(Aggregate.TASK, details=({"execution_id": "e1", "agent_id": "a-1"},)), {"t3"}),
+    (EventFilter(Aggregate.TASK, details=({"agent_id": None},)), {"t2"}),
+    (EventFilter(Aggregate.TASK, details=({"agent_id": None}, {"agent_id": "a-1"})), {"t2", "t3"}),
+    (EventFilter(Aggregate.TASK, "t1", ({"execution_id": "e1"},)), {"t1"}),
+    (EventFilter(Aggregate.TASK, event_types=frozenset({"created", "absent"})), {"t1", "t2", "t3"}),
+    (EventFilter(Aggregate.AGENT), {"other", "said"}),
+    (EventFilter(Aggregate.AGENT, event_types=frozenset({"said"})), {"said"}),
+    (EventFilter(Aggregate.AGENT, "said", ({"to": None}, {"to": "me"}), frozenset({"said"})), {"said"}),
+    (EventFilter(), {"t1", "t2", "t3", "other", "said", "end"}),
 ]
 
 
@@ -61,6 +66,7 @@ async def test_the_past_and_the_present_are_filtered_alike(
         await write(database, "t2", detail={"execution_id": "e2", "agent_id": None})
         await write(database, "t3", detail={"execution_id": "e1", "agent_id": "a-1", "more": [1]})
         await write(database, "other", aggregate=Aggregate.AGENT, detail={"execution_id": "e1"})
+        await write(database, "said", aggregate=Aggregate.AGENT, detail={"to": "me"}, event_type="said")
         await write(database, "end", aggregate=Aggregate.DECISION)
 
     async with tail.follow(ALL) as events:
@@ -73,7 +79,9 @@ async def test_the_past_and_the_present_are_filtered_alike(
     async with tail.follow(wanted, after=start) as past:
         assert set(await ids(past, len(expected))) == expected
         assert await nothing_comes(past, 0.6)
-        await write(database, *expected, aggregate=wanted.aggregate or Aggregate.TASK, detail=wanted.detail)
+        event_type = max(wanted.event_types or {"created"})
+        aggregate = wanted.aggregate or Aggregate.TASK
+        await write(database, *expected, aggregate=aggregate, detail=wanted.details[0], event_type=event_type)
         assert set(await ids(past, len(expected))) == expected
         assert past.catch_ups == 1
 

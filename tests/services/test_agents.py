@@ -30,7 +30,7 @@ from tests.services.makers import (
 )
 
 JAMES = agent_principal("james-dev")
-MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+MOMENT = datetime.now(UTC) - timedelta(minutes=1)
 
 
 async def test_registering_again_gives_back_what_the_earlier_process_held(database: Database) -> None:

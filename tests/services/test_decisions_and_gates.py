@@ -6,20 +6,19 @@ from typing import Any
 import pytest
 
 from app.domain.agents import AgentRole
-from app.domain.decisions import DecisionType
 from app.domain.errors import Blocked, ClaimLost, Forbidden, IllegalTransition, InvalidInput, StaleVersion
-from app.domain.ids import new_id
 from app.domain.principals import Role
 from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
-from app.services.decisions import RecordDecision, record_decision
-from app.services.quality_gates import DecideGate, OpenGate, ReviewGate, decide_gate, open_gate, review_gate
-from app.services.tasks import ClaimTask, CompleteTask, StartTask, claim_task, complete_task, start_task
+from app.services.decisions import record_decision
+from app.services.quality_gates import OpenGate, ReviewGate, decide_gate, open_gate, review_gate
+from app.services.tasks import CompleteTask, complete_task
 from db.session import Database
 from db.tables.decisions import decisions
 from db.tables.events import event_log
 from db.tables.quality_gates import gate_reviewers, quality_gates
 from db.tables.tasks import tasks
 from db.tables.workflows import workflow_executions
+from tests.services.deciding import JOHN, QUINN, a_decision, a_verdict, claim_and_start
 from tests.services.makers import (
     ADMIN,
     SEALER,
@@ -33,36 +32,6 @@ from tests.services.makers import (
     row_of,
     run,
 )
-
-JOHN = agent_principal("john-pm", Role.PM)
-QUINN = agent_principal("quinn-qa")
-
-
-def a_decision(**changes: Any) -> RecordDecision:
-    values: dict[str, Any] = {
-        "decision_type": DecisionType.TASK_ASSIGNMENT,
-        "context_data": {"budget": "very secret"},
-        "reasoning_process": "because of the secret",
-        "outcome": "audit everything",
-        "confidence_score": 8,
-    }
-    return RecordDecision(**values | changes)
-
-
-def a_verdict(gate: Any, verdict: ApprovalStatus = ApprovalStatus.APPROVED, **changes: Any) -> DecideGate:
-    values: dict[str, Any] = {
-        "gate_id": gate.gate_id,
-        "verdict": verdict,
-        "expected_version": gate.version,
-        "pm_decision": "good enough",
-        "confidence_score": 7,
-    }
-    return DecideGate(**values | changes)
-
-
-async def _claim_and_start(database: Database, agent_id: str, task_id: Any) -> Any:
-    claimed = await run(database, claim_task, ADMIN, ClaimTask(agent_id, task_id))
-    return await run(database, start_task, ADMIN, StartTask(task_id, claimed.version))
 
 
 async def test_a_decision_is_kept_whole_with_its_sensitive_parts_sealed(database: Database) -> None:
@@ -97,7 +66,7 @@ async def test_a_decision_request_is_answered_once_with_its_decision(database: D
     await an_agent(database, "john-pm", AgentRole.PM)
     execution = await an_execution(database)
     request = await a_request(database, "decision", execution.execution_id)
-    running = await _claim_and_start(database, "john-pm", request.task_id)
+    running = await claim_and_start(database, "john-pm", request.task_id)
     with pytest.raises(InvalidInput, match="answered by decisionRecord"):
         await run(database, complete_task, JOHN, CompleteTask(request.task_id, running.version, {}))
     answer = a_decision(task_id=request.task_id, expected_version=running.version)
@@ -190,7 +159,7 @@ async def test_a_verdict_answers_the_request_for_it_and_for_no_other_gate(databa
     other = await a_gate(database, execution.execution_id, phase="two")
     opened = await run(database, open_gate, ADMIN, OpenGate(gate.gate_id))
     request = await a_request(database, "decision", execution.execution_id, gate.gate_id)
-    running = await _claim_and_start(database, "john-pm", request.task_id)
+    running = await claim_and_start(database, "john-pm", request.task_id)
     with pytest.raises(InvalidInput, match="asks for a verdict"):
         await run(database, record_decision, JOHN, a_decision(task_id=request.task_id), SEALER)
     with pytest.raises(InvalidInput, match="is not about the gate"):
@@ -201,8 +170,3 @@ async def test_a_verdict_answers_the_request_for_it_and_for_no_other_gate(databa
     await run(database, decide_gate, JOHN, a_verdict(opened, task_id=request.task_id), SEALER)
     done = await row_of(database, tasks, task_id=request.task_id)
     assert (done.status, done.version) == ("completed", running.version + 1)
-
-
-async def test_evidence_names_its_subject(database: Database) -> None:
-    with pytest.raises(InvalidInput, match="refers to nothing"):
-        await run(database, record_decision, JOHN, a_decision(execution_id=new_id()), SEALER)

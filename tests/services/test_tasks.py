@@ -188,7 +188,7 @@ async def test_an_answer_that_comes_while_the_task_moves_on_is_refused(database:
     moved, go_on = asyncio.Event(), asyncio.Event()
 
     async def hand_over(session: AsyncConnection) -> None:
-        await release_tasks_of(session, "james-dev", "hub", "gone")
+        await release_tasks_of(session, ["james-dev"], "hub", "gone")
         await claim_task(session, ADMIN, ClaimTask("jane-dev", task.task_id))
         moved.set()
         await go_on.wait()
@@ -243,19 +243,26 @@ async def test_release_and_failure_count_differently_and_both_wake_the_execution
 
 
 @pytest.mark.parametrize(
-    ("command", "match"),
+    ("command", "error", "field", "match"),
     [
-        (CreateTask(""), "title must not be empty"),
-        (CreateTask("x", complexity=11), "from 1 to 10"),
-        (CreateTask("x", depends_on=[new_id()]), "do not exist"),
-        (CreateTask("x", execution_id=new_id()), "refers to nothing"),
-        (CreateTask("a\x00b"), "cannot be stored"),
+        (CreateTask(""), InvalidInput, "title", "title must not be empty"),
+        (CreateTask("x" * 201), InvalidInput, "title", "longer than 200"),
+        (CreateTask("x", complexity=0), InvalidInput, "complexity", "from 1 to 10"),
+        (CreateTask("x", complexity=11), InvalidInput, "complexity", "from 1 to 10"),
+        (CreateTask("a\x00b"), InvalidInput, "title", "cannot be stored"),
+        (CreateTask("x", required_capabilities=[" "]), InvalidInput, "requiredCapabilities", "must not be empty"),
+        (CreateTask("x", required_capabilities=["a"] * 51), InvalidInput, "requiredCapabilities", "at most 50"),
+        (CreateTask("x", input={"a": float("nan")}), InvalidInput, "input", "cannot carry"),
+        (CreateTask("x", depends_on=[new_id()]), NotFound, "dependsOn", "There is no task"),
+        (CreateTask("x", execution_id=new_id()), NotFound, "executionId", "There is no workflow execution"),
+        (CreateTask("x", decision_id=new_id()), NotFound, "decisionId", "There is no decision"),
     ],
 )
 async def test_bad_tasks_are_refused_before_anything_is_written(
-    database: Database, command: CreateTask, match: str
+    database: Database, command: CreateTask, error: type[HubError], field: str, match: str
 ) -> None:
-    with pytest.raises(InvalidInput, match=match):
+    with pytest.raises(error, match=match) as caught:
         await run(database, create_task, ADMIN, command)
+    assert caught.value.field == f"input.{field}"
     assert await count(database, tasks) == 0
     assert await count(database, event_log) == 0

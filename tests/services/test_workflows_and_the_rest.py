@@ -14,10 +14,12 @@ from app.domain.errors import (
     IdempotencyKeyReused,
     IllegalTransition,
     InvalidInput,
+    NotFound,
     StaleVersion,
     Unauthenticated,
     UnknownTemplate,
 )
+from app.domain.ids import new_id
 from app.domain.model_assignments import AssignmentReason, AssignmentStatus, Provider
 from app.domain.principals import Principal, Role
 from app.security.tokens import Authenticator, new_secret
@@ -150,8 +152,13 @@ async def test_metrics_are_stored_all_or_none_each_with_its_event(database: Data
     ]:
         with pytest.raises(error):
             await run(database, record_metrics, JAMES, [*good, bad])
-    with pytest.raises(InvalidInput, match="no agent ghost-dev"):
-        await run(database, record_metrics, ADMIN, [Measurement(now, "ghost-dev")])
+    for unknown, field in [
+        (Measurement(now, "ghost-dev"), "agentId"),
+        (Measurement(now, "james-dev", new_id()), "executionId"),
+    ]:
+        with pytest.raises(NotFound) as caught:
+            await run(database, record_metrics, ADMIN, [*good, unknown])
+        assert caught.value.field == f"input.measurements.3.{field}"
     with pytest.raises(InvalidInput):
         await run(database, record_metrics, ADMIN, [])
     assert await count(database, resource_metrics) == 3

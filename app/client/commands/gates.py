@@ -1,26 +1,23 @@
 """`hub gate list|approve|reject|revise`: quality gates, and a person's verdicts on them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 from rich.markup import escape
 
+from app.client.arguments import After, Gate, Limit, OfExecution
+from app.client.command import Answer, Change, Work, changes, shows, told
 from app.client.connection import HubClient
-from app.client.errors import NotFoundHere
+from app.client.finding import EXECUTION, GATE, find, find_id
+from app.client.listing import listing
 from app.client.operations import quality_gates
-from app.client.options import run
-from app.client.output import checks_summary, out, print_json, print_table
-from app.client.paging import walk
+from app.client.output import checks_summary
+from app.client.paging import Found, Node, search
 from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
 
 app = typer.Typer(no_args_is_help=True, help="Quality gates: what waits for a verdict, and giving it.")
 
-SEARCHED = 1_000
-"""How many of the newest gates a listing or the prefix of an id is sought among."""
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Gate = Annotated[str, typer.Argument(help="The gate's id, or as much of its beginning as is unique.")]
 Reason = Annotated[str, typer.Option(help="The verdict in words; it is recorded.")]
 Confidence = Annotated[int, typer.Option(min=1, max=10, help="How sure you are.")]
 Score = Annotated[float | None, typer.Option(min=0, max=10, help="The quality that you see.")]
@@ -29,44 +26,45 @@ Suggestions = Annotated[str | None, typer.Option(help="What to do better.")]
 
 
 @app.command("list")
+@shows
 def list_gates(
     ctx: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Also those that wait for no verdict.")] = False,
-    execution: Annotated[str | None, typer.Option(help="Only gates of this execution.")] = None,
-    as_json: Json = False,
-) -> None:
+    execution: OfExecution = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> Work:
     """Show the gates that wait for a verdict, newest first."""
 
-    async def work(client: HubClient) -> list[dict[str, Any]]:
-        return [
-            gate
-            async for gate in walk(client, quality_gates.GATES, SEARCHED)
-            if (everything or gate["approvalStatus"] == ApprovalStatus.IN_REVIEW.name)
-            and execution in (None, gate["execution"]["executionId"])
-        ]
+    def fits(gate: Node) -> bool:
+        return everything or gate["approvalStatus"] == ApprovalStatus.IN_REVIEW.name
 
-    gates = run(ctx, work)
-    if as_json:
-        print_json(gates)
-        return
-    print_table(
-        ("gate", "name", "type", "status", "workflow", "checks"),
-        (
-            (
+    async def found(client: HubClient) -> Found:
+        if execution is None:
+            return await search(client, quality_gates.GATES, limit=limit, after=after, fits=fits)
+        variables = {"executionId": await find_id(client, EXECUTION, execution)}
+        return await search(client, quality_gates.GATES_OF_EXECUTION, variables, limit=limit, after=after, fits=fits)
+
+    async def work(client: HubClient) -> Answer:
+        return listing(
+            await found(client),
+            ("gate", "name", "type", "status", "workflow", "checks"),
+            lambda gate: (
                 gate["gateId"],
                 gate["gateName"],
                 gate["gateType"],
                 gate["approvalStatus"],
                 gate["execution"]["workflowName"],
                 checks_summary(gate["automatedChecks"]),
-            )
-            for gate in gates
-        ),
-        empty="There are no gates." if everything else "No gate waits for a verdict.",
-    )
+            ),
+            empty="There are no gates." if everything else "No gate waits for a verdict.",
+        )
+
+    return work
 
 
 @app.command()
+@changes
 def approve(
     ctx: typer.Context,
     gate: Gate,
@@ -74,13 +72,13 @@ def approve(
     confidence: Confidence = 8,
     score: Score = None,
     reasoning: Reasoning = None,
-    as_json: Json = False,
-) -> None:
+) -> Change:
     """Let the work pass."""
-    _decide(ctx, ReviewVerdict.APPROVE, gate, reason, confidence, score, reasoning, None, as_json=as_json)
+    return _decide(ReviewVerdict.APPROVE, gate, reason, confidence, score, reasoning, None)
 
 
 @app.command()
+@changes
 def reject(
     ctx: typer.Context,
     gate: Gate,
@@ -89,13 +87,13 @@ def reject(
     score: Score = None,
     reasoning: Reasoning = None,
     suggestions: Suggestions = None,
-    as_json: Json = False,
-) -> None:
+) -> Change:
     """Refuse the work; its workflow fails."""
-    _decide(ctx, ReviewVerdict.REJECT, gate, reason, confidence, score, reasoning, suggestions, as_json=as_json)
+    return _decide(ReviewVerdict.REJECT, gate, reason, confidence, score, reasoning, suggestions)
 
 
 @app.command()
+@changes
 def revise(
     ctx: typer.Context,
     gate: Gate,
@@ -104,15 +102,12 @@ def revise(
     score: Score = None,
     reasoning: Reasoning = None,
     suggestions: Suggestions = None,
-    as_json: Json = False,
-) -> None:
+) -> Change:
     """Send the work back to be done again."""
-    verdict = ReviewVerdict.REQUEST_REVISION
-    _decide(ctx, verdict, gate, reason, confidence, score, reasoning, suggestions, as_json=as_json)
+    return _decide(ReviewVerdict.REQUEST_REVISION, gate, reason, confidence, score, reasoning, suggestions)
 
 
 def _decide(
-    ctx: typer.Context,
     verdict: ReviewVerdict,
     gate: str,
     reason: str,
@@ -120,12 +115,10 @@ def _decide(
     score: float | None,
     reasoning: str | None,
     suggestions: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    async def work(client: HubClient) -> dict[str, Any]:
-        found = await find_gate(client, gate)
-        given = {
+) -> Change:
+    async def given(client: HubClient) -> Mapping[str, Any]:
+        found = await find(client, GATE, gate)
+        return {
             "gateId": found["gateId"],
             "expectedVersion": found["version"],
             "pmDecision": reason,
@@ -134,36 +127,9 @@ def _decide(
             "qualityScore": None if score is None else str(score),
             "improvementSuggestions": suggestions,
         }
-        return await client.mutate(quality_gates.BY_VERDICT[verdict], given)
 
-    decided = run(ctx, work)["qualityGate"]
-    if as_json:
-        print_json(decided)
-        return
-    out().print(f"{escape(decided['gateName'])} is {decided['approvalStatus']}.")
-
-
-async def find_gate(client: HubClient, wanted: str) -> dict[str, Any]:
-    """The gate with this id, or the only one among the newest whose id begins so. Raises `NotFoundHere`."""
-    wanted = wanted.strip().lower()
-    if _is_whole(wanted):
-        found: dict[str, Any] | None = (await client.execute(quality_gates.GATE, {"gateId": wanted}))["qualityGate"]
-        fitting = [found] if found is not None else []
-    else:
-        gates = walk(client, quality_gates.GATES, SEARCHED)
-        fitting = [gate async for gate in gates if wanted and gate["gateId"].startswith(wanted)]
-    match fitting:
-        case [gate]:
-            return gate
-        case []:
-            raise NotFoundHere(f"There is no gate {wanted!r}. `hub gate list --all` shows the gates.")
-    some = ", ".join(gate["gateId"] for gate in fitting[:5])
-    raise NotFoundHere(f"{len(fitting)} gates begin with {wanted!r}: {some}{', …' if len(fitting) > 5 else ''}.")
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+    return Change(
+        quality_gates.BY_VERDICT[verdict],
+        given,
+        told("qualityGate", lambda decided: f"{escape(decided['gateName'])} is {decided['approvalStatus']}."),
+    )

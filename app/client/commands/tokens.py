@@ -1,69 +1,73 @@
 """`hub token create|list|revoke`: API tokens."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from app.client import completing
+from app.client.arguments import After, Limit, Token
+from app.client.command import Answer, Change, Work, changes, changes_unrehearsed, shows, told
 from app.client.connection import HubClient
+from app.client.finding import TOKEN, find_id
+from app.client.listing import listing
 from app.client.operations import access
-from app.client.options import run
-from app.client.output import moment, out, print_json, print_table
-from app.client.paging import walk
+from app.client.output import moment, out
+from app.client.paging import search
 from app.domain.principals import Role
 
 app = typer.Typer(no_args_is_help=True, help="API tokens: who may do what.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-SHOWN = 1_000
 
 
 @app.command()
+@changes_unrehearsed
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Who holds it; recorded as the actor of every change made with it.")],
     role: Annotated[Role, typer.Option(help="What it may do.")],
-    agent: Annotated[str | None, typer.Option(help="The one agent it acts for; required for the role agent.")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(help="The one agent it acts for; required for the role agent.", autocompletion=completing.agents),
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="How long it lives, e.g. 30m, 12h, 90d; for ever if unset.")] = (
         None
     ),
-    as_json: Json = False,
-) -> None:
+) -> Change:
     """Make a token. Its secret is shown once, here, and kept nowhere."""
-    given: dict[str, Any] = {"tokenName": name, "role": role.name, "agentId": agent}
+    values: dict[str, Any] = {"tokenName": name, "role": role.name, "agentId": agent}
     if expires is not None:
-        given["expiresAt"] = (datetime.now(UTC) + _lifetime(expires)).isoformat()
+        values["expiresAt"] = (datetime.now(UTC) + _lifetime(expires)).isoformat()
 
-    async def work(client: HubClient) -> dict[str, Any]:
-        return await client.mutate(access.CREATE, given)
+    async def given(_client: HubClient) -> Mapping[str, Any]:
+        return values
 
-    payload = run(ctx, work)
-    if as_json:
-        print_json({**payload["apiToken"], "secret": payload["secret"]})
-        return
-    out().print(f"Token {payload['apiToken']['tokenId']} for {escape(name)}, role {role.value}. Its secret:")
-    typer.echo(payload["secret"])
+    async def then(_client: HubClient, payload: Mapping[str, Any]) -> Answer:
+        token, secret = payload["apiToken"], payload["secret"]
+
+        def show() -> None:
+            out().print(f"Token {token['tokenId']} for {escape(name)}, role {role.value}. Its secret:")
+            typer.echo(secret)
+
+        return Answer({**token, "secret": secret}, show)
+
+    return Change(access.CREATE, given, then)
 
 
 @app.command("list")
-def list_tokens(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show all tokens, newest first, without their secrets."""
+@shows
+def list_tokens(ctx: typer.Context, limit: Limit = 1_000, after: After = None) -> Work:
+    """Show the tokens, newest first, without their secrets."""
 
-    async def work(client: HubClient) -> list[dict[str, Any]]:
-        return [token async for token in walk(client, access.TOKENS, SHOWN)]
-
-    tokens = run(ctx, work)
-    if as_json:
-        print_json(tokens)
-        return
-    print_table(
-        ("id", "name", "role", "agent", "created", "expires", "revoked"),
-        (
-            (
+    async def work(client: HubClient) -> Answer:
+        return listing(
+            await search(client, access.TOKENS, limit=limit, after=after),
+            ("id", "name", "role", "agent", "created", "expires", "revoked"),
+            lambda token: (
                 token["tokenId"],
                 token["tokenName"],
                 token["role"],
@@ -71,24 +75,26 @@ def list_tokens(ctx: typer.Context, as_json: Json = False) -> None:
                 moment(token["createdAt"]),
                 moment(token["expiresAt"]),
                 moment(token["revokedAt"]),
-            )
-            for token in tokens
-        ),
-        empty="There are no tokens.",
-    )
+            ),
+            empty="There are no tokens.",
+        )
+
+    return work
 
 
 @app.command()
-def revoke(
-    ctx: typer.Context, token_id: Annotated[str, typer.Argument(help="The token's id, from `hub token list`.")]
-) -> None:
+@changes
+def revoke(ctx: typer.Context, token: Token) -> Change:
     """End a token; its open connections end within seconds."""
 
-    async def work(client: HubClient) -> dict[str, Any]:
-        return await client.mutate(access.REVOKE, {"tokenId": token_id})
+    async def given(client: HubClient) -> Mapping[str, Any]:
+        return {"tokenId": await find_id(client, TOKEN, token)}
 
-    token = run(ctx, work)["apiToken"]
-    out().print(f"Revoked {escape(token['tokenName'])} ({token['tokenId']}).")
+    return Change(
+        access.REVOKE,
+        given,
+        told("apiToken", lambda ended: f"Revoked {escape(ended['tokenName'])} ({ended['tokenId']})."),
+    )
 
 
 def _lifetime(text: str) -> timedelta:

@@ -1,4 +1,4 @@
-"""`hub workflow start|watch|list`: workflow executions."""
+"""`hub workflow start|watch|list|pause|resume|retry|fail|cancel`: workflow executions."""
 
 import json
 from collections.abc import Mapping
@@ -8,87 +8,87 @@ from uuid import uuid4
 import typer
 from rich.markup import escape
 
+from app.client.arguments import After, Execution, GivenReason, Limit, Reason, Template
+from app.client.command import Answer, Change, Work, changes, shows, told, wants_json
 from app.client.connection import HubClient
+from app.client.finding import EXECUTION, find, find_id
+from app.client.listing import listing
 from app.client.operations import workflows
-from app.client.options import run
-from app.client.output import moment, out, print_json, print_table
-from app.client.paging import walk
+from app.client.output import moment, out
+from app.client.paging import search
 from app.client.progress import ProgressLines
 from app.client.watching import State, watch
 from app.domain.workflows import ExecutionStatus
 
-app = typer.Typer(no_args_is_help=True, help="Workflow executions: start, watch, list.")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app = typer.Typer(no_args_is_help=True, help="Workflow executions: start, watch, list, steer.")
 
 
 @app.command()
+@changes
 def start(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The template, e.g. code-audit.")],
+    name: Template,
     pairs: Annotated[
         list[str] | None,
         typer.Option("--input", help="key=value of the input; the value is JSON where it can be, else a text."),
     ] = None,
     input_json: Annotated[str | None, typer.Option(help="The whole input as a JSON object.")] = None,
     watching: Annotated[bool, typer.Option("--watch", help="Stay and show its progress.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Change:
     """Start an execution of a workflow template."""
     given = {
         "workflowName": name,
         "inputContext": _input(pairs or [], input_json),
         "idempotencyKey": f"cli:{uuid4()}",
     }
+    quiet = wants_json(ctx)
 
-    async def work(client: HubClient) -> dict[str, Any]:
-        workflow: dict[str, Any] = (await client.mutate(workflows.START, given))["workflow"]
-        return dict(await _watch(client, workflow["executionId"], quiet=as_json)) if watching else workflow
+    async def input_of(_client: HubClient) -> Mapping[str, Any]:
+        return given
 
-    workflow = run(ctx, work)
-    if as_json:
-        print_json(workflow)
-    elif not watching:
-        out().print(f"Started {escape(name)}: {workflow['executionId']}")
-    _exit_by_status(workflow, watched=watching)
+    async def then(client: HubClient, payload: Mapping[str, Any]) -> Answer:
+        workflow = payload["workflow"]
+        if watching:
+            return _watched(await _watch(client, workflow["executionId"], quiet=quiet))
+        return Answer(workflow, lambda: out().print(f"Started {escape(name)}: {workflow['executionId']}"))
+
+    return Change(workflows.START, input_of, then)
 
 
 @app.command("watch")
-def watch_workflow(
-    ctx: typer.Context,
-    execution_id: Annotated[str, typer.Argument(help="The execution's id.")],
-    as_json: Json = False,
-) -> None:
+@shows
+def watch_workflow(ctx: typer.Context, execution: Execution) -> Work:
     """Show an execution's progress until it ends; exit code 1 unless it completed."""
+    quiet = wants_json(ctx)
 
-    async def work(client: HubClient) -> State:
-        return await _watch(client, execution_id, quiet=as_json)
+    async def work(client: HubClient) -> Answer:
+        return _watched(await _watch(client, await find_id(client, EXECUTION, execution), quiet=quiet))
 
-    state = run(ctx, work)
-    if as_json:
-        print_json(state)
-    _exit_by_status(state, watched=True)
+    return work
 
 
 @app.command("list")
+@shows
 def list_workflows(
     ctx: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many, newest first.")] = 20,
-    as_json: Json = False,
-) -> None:
+    status: Annotated[ExecutionStatus | None, typer.Option(help="Only those in this status.")] = None,
+    limit: Limit = 20,
+    after: After = None,
+) -> Work:
     """Show the newest executions."""
 
-    async def work(client: HubClient) -> list[dict[str, Any]]:
-        return [workflow async for workflow in walk(client, workflows.WORKFLOWS, limit)]
-
-    found = run(ctx, work)
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ("execution", "workflow", "status", "phase", "by", "created", "completed"),
-        (
-            (
+    async def work(client: HubClient) -> Answer:
+        found = await search(
+            client,
+            workflows.WORKFLOWS,
+            limit=limit,
+            after=after,
+            fits=lambda workflow: status is None or workflow["executionStatus"] == status.name,
+        )
+        return listing(
+            found,
+            ("execution", "workflow", "status", "phase", "by", "created", "completed"),
+            lambda workflow: (
                 workflow["executionId"],
                 workflow["workflowName"],
                 workflow["executionStatus"],
@@ -96,11 +96,58 @@ def list_workflows(
                 workflow["triggeredBy"],
                 moment(workflow["createdAt"]),
                 moment(workflow["completedAt"]),
-            )
-            for workflow in found
-        ),
-        empty="There are no executions. Start one with `hub workflow start NAME`.",
-    )
+            ),
+            empty="There are no executions. Start one with `hub workflow start NAME`.",
+        )
+
+    return work
+
+
+@app.command()
+@changes
+def pause(ctx: typer.Context, execution: Execution, reason: Reason = None) -> Change:
+    """Hold a running execution: no phase begins or ends until it is resumed; tasks and verdicts go on."""
+    return _steer(workflows.PAUSE, execution, reason=reason or "")
+
+
+@app.command()
+@changes
+def resume(ctx: typer.Context, execution: Execution) -> Change:
+    """Let a paused execution go on."""
+    return _steer(workflows.RESUME, execution)
+
+
+@app.command()
+@changes
+def retry(ctx: typer.Context, execution: Execution, reason: Reason = None) -> Change:
+    """Let a failed execution go on with the phase that failed."""
+    return _steer(workflows.RETRY, execution, reason=reason or "")
+
+
+@app.command()
+@changes
+def fail(ctx: typer.Context, execution: Execution, reason: GivenReason) -> Change:
+    """End an execution as failed; it can be retried."""
+    return _steer(workflows.FAIL, execution, reason=reason)
+
+
+@app.command()
+@changes
+def cancel(ctx: typer.Context, execution: Execution, reason: GivenReason) -> Change:
+    """Stop an execution for good; what was completed stays recorded."""
+    return _steer(workflows.CANCEL, execution, reason=reason)
+
+
+def _steer(operation: str, execution: str, **given: Any) -> Change:
+    async def input_of(client: HubClient) -> Mapping[str, Any]:
+        found = await find(client, EXECUTION, execution)
+        return {"executionId": found["executionId"], "expectedVersion": found["version"], **given}
+
+    return Change(operation, input_of, told("workflow", _status_line))
+
+
+def _status_line(workflow: Mapping[str, Any]) -> str:
+    return f"{escape(workflow['workflowName'])} {workflow['executionId']} is {workflow['executionStatus']}."
 
 
 async def _watch(client: HubClient, execution_id: str, *, quiet: bool) -> State:
@@ -120,9 +167,10 @@ async def _watch(client: HubClient, execution_id: str, *, quiet: bool) -> State:
     return await watch(client, execution_id, show, hear)
 
 
-def _exit_by_status(workflow: Mapping[str, Any], *, watched: bool) -> None:
-    if watched and workflow["executionStatus"] != ExecutionStatus.COMPLETED.name:
-        raise typer.Exit(1)
+def _watched(state: State) -> Answer:
+    """The last state; what led to it was shown as it came."""
+    completed = state["executionStatus"] == ExecutionStatus.COMPLETED.name
+    return Answer(dict(state), lambda: None, exit_code=0 if completed else 1)
 
 
 def _input(pairs: list[str], whole: str | None) -> dict[str, Any]:

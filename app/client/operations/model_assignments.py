@@ -17,3 +17,12 @@ mutation ModelAssignmentComplete($input: ModelAssignmentCompleteInput!) {
   }
 }
 """
+
+FAIL = """
+mutation ModelAssignmentFail($input: ModelAssignmentFailInput!) {
+  modelAssignmentFail(input: $input) {
+    modelAssignment { assignmentId version }
+    userErrors { field message code currentVersion }
+  }
+}
+"""

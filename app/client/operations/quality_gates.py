@@ -1,36 +1,15 @@
 """Operations on quality gates."""
 
+from app.client.documents import listing, mutation
 from app.domain.quality_gates import ReviewVerdict
 
-APPROVE = """
-mutation QualityGateApprove($input: QualityGateDecideInput!) {
-  qualityGateApprove(input: $input) {
-    qualityGate { gateId gateName approvalStatus version }
-    decision { decisionId }
-    userErrors { field message code currentVersion }
-  }
-}
-"""
+_decided = "qualityGate { gateId gateName approvalStatus version } decision { decisionId }"
 
-REJECT = """
-mutation QualityGateReject($input: QualityGateDecideInput!) {
-  qualityGateReject(input: $input) {
-    qualityGate { gateId gateName approvalStatus version }
-    decision { decisionId }
-    userErrors { field message code currentVersion }
-  }
-}
-"""
+APPROVE = mutation("qualityGateApprove", _decided, "QualityGateDecideInput")
 
-REQUEST_REVISION = """
-mutation QualityGateRequestRevision($input: QualityGateDecideInput!) {
-  qualityGateRequestRevision(input: $input) {
-    qualityGate { gateId gateName approvalStatus version }
-    decision { decisionId }
-    userErrors { field message code currentVersion }
-  }
-}
-"""
+REJECT = mutation("qualityGateReject", _decided, "QualityGateDecideInput")
+
+REQUEST_REVISION = mutation("qualityGateRequestRevision", _decided, "QualityGateDecideInput")
 
 BY_VERDICT = {
     ReviewVerdict.APPROVE: APPROVE,
@@ -53,17 +32,17 @@ query QualityGate($gateId: ID!) {
 }
 """
 
-GATES = """
-query QualityGates($first: Int!, $after: Cursor) {
-  qualityGates(first: $first, after: $after) {
-    nodes {
-      gateId gateName gateType approvalStatus version revision qualityScore automatedChecks createdAt
+_listed = """
+      gateId gateName gateType approvalStatus version revision qualityScore createdAt
+      automatedChecks { name measured at_most: atMost at_least: atLeast passed }
       execution { executionId workflowName }
-    }
-    pageInfo { hasNextPage endCursor }
-  }
-}
 """
+
+IDS = listing("QualityGateIds", "qualityGates", "gateId gateName approvalStatus")
+
+GATES = listing("QualityGates", "qualityGates", _listed)
+
+GATES_OF_EXECUTION = listing("GatesOfExecution", "qualityGates", _listed, of=("workflow", "executionId"))
 
 CHANGES_OF_EXECUTION = """
 subscription QualityGatesOfExecution($executionId: ID!, $after: Cursor) {

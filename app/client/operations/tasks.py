@@ -1,5 +1,7 @@
 """Operations on tasks."""
 
+from app.client.documents import listing, mutation
+
 CLAIM = """
 mutation TaskClaim($input: TaskClaimInput!) {
   taskClaim(input: $input) {
@@ -58,6 +60,10 @@ mutation TaskRelease($input: TaskReleaseInput!) {
 }
 """
 
+RETRY = mutation("taskRetry", "task { taskId title status version }")
+
+CANCEL = mutation("taskCancel", "task { taskId title status version }")
+
 TASK = """
 query Task($taskId: ID!) {
   task(taskId: $taskId) { taskId status version assignedAgent { agentId } }
@@ -78,6 +84,39 @@ subscription TasksOfExecution($executionId: ID!, $after: Cursor) {
   taskChanged(executionId: $executionId, after: $after) {
     cursor eventType occurredAt actor toStatus detail
     task { taskId title }
+  }
+}
+"""
+
+_listed = """
+      taskId taskKind title status phase executionId assignedAgentId attempts failures createdAt updatedAt
+      progress { percent message }
+"""
+
+IDS = listing("TaskIds", "tasks", "taskId title status")
+
+TASKS = listing("TasksListed", "tasks", _listed)
+
+TASKS_OF_AGENT = listing("TasksOfAgent", "tasks", _listed, of=("agent", "agentId"))
+
+TASKS_OF_EXECUTION = listing("TasksListedOfExecution", "tasks", _listed, of=("workflow", "executionId"))
+
+DETAILS = """
+query TaskDetails($taskId: ID!) {
+  task(taskId: $taskId) {
+    taskId taskKind title description status allowedTransitions complexity requiredRole requiredCapabilities
+    phase taskName phaseAttempt attempts failures maxFailures input result
+    assignedAgentId decisionId executionId gateId startedAt completedAt durationMs version createdAt updatedAt
+    progress { percent message reportedAt }
+    assignedAgent { agentId status isStale lastActivity }
+    execution { executionId workflowName executionStatus }
+    decision { decisionId decisionType outcome }
+    gate { gateId gateName approvalStatus }
+    dependencies(first: 100) { totalCount nodes { taskId title status assignedAgentId } }
+    modelAssignments(first: 100) {
+      totalCount
+      nodes { assignmentId agentId providerName modelName assignmentStatus actualCost tokensUsed processingTime }
+    }
   }
 }
 """

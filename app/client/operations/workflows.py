@@ -1,33 +1,36 @@
 """Operations on workflow executions."""
 
-START = """
-mutation WorkflowStart($input: WorkflowStartInput!) {
-  workflowStart(input: $input) {
-    workflow { executionId workflowName executionStatus version }
-    userErrors { field message code currentVersion }
-  }
+from app.client.documents import listing, mutation
+
+_state = "workflow { executionId workflowName executionStatus version }"
+
+START = mutation("workflowStart", _state)
+
+PAUSE = mutation("workflowPause", _state)
+
+RESUME = mutation("workflowResume", _state)
+
+RETRY = mutation("workflowRetry", _state)
+
+FAIL = mutation("workflowFail", _state)
+
+CANCEL = mutation("workflowCancel", _state)
+
+IDS = listing("ExecutionIds", "workflows", "executionId workflowName executionStatus")
+
+TEMPLATES = listing("WorkflowTemplates", "workflowTemplates", "templateName templateVersion description")
+
+EXECUTION = """
+query WorkflowExecution($executionId: ID!) {
+  workflow(executionId: $executionId) { executionId workflowName executionStatus version }
 }
 """
 
-CANCEL = """
-mutation WorkflowCancel($input: WorkflowCancelInput!) {
-  workflowCancel(input: $input) {
-    workflow { executionId executionStatus version }
-    userErrors { field message code currentVersion }
-  }
-}
-"""
-
-WORKFLOWS = """
-query Workflows($first: Int!, $after: Cursor) {
-  workflows(first: $first, after: $after) {
-    nodes {
-      executionId workflowName executionStatus currentPhase triggerType triggeredBy createdAt startedAt completedAt
-    }
-    pageInfo { hasNextPage endCursor }
-  }
-}
-"""
+WORKFLOWS = listing(
+    "Workflows",
+    "workflows",
+    "executionId workflowName executionStatus currentPhase triggerType triggeredBy createdAt startedAt completedAt",
+)
 
 PROGRESS = """
 query WorkflowProgress($executionId: ID!) {
@@ -35,7 +38,12 @@ query WorkflowProgress($executionId: ID!) {
     executionId workflowName executionStatus currentPhase startedAt completedAt version
     executionPath(first: 100) { nodes { stepNumber phase attempt stepStatus } }
     tasks(first: 100) { nodes { taskId title phase status assignedAgent { agentId } } }
-    qualityGates(first: 100) { nodes { gateId gateName gateType approvalStatus version automatedChecks pmDecision } }
+    qualityGates(first: 100) {
+      nodes {
+        gateId gateName gateType approvalStatus version pmDecision
+        automatedChecks { name measured at_most: atMost at_least: atLeast passed }
+      }
+    }
     errorLog(first: 20) { nodes { errorId phase severity message } }
   }
 }
@@ -65,7 +73,8 @@ query WorkflowOutcome($executionId: ID!) {
     }
     qualityGates(first: 100) {
       nodes {
-        gateId gateName gateType approvalStatus qualityScore automatedChecks pmDecision createdAt approvedAt
+        gateId gateName gateType approvalStatus qualityScore pmDecision createdAt approvedAt
+        automatedChecks { name measured at_most: atMost at_least: atLeast passed }
         decision { decisionId decidedBy confidenceScore }
       }
     }

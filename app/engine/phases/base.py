@@ -44,9 +44,14 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """The phase cannot succeed any more, and why; the execution fails with it."""
+    """The phase cannot succeed any more, and why; the execution fails with it.
+
+    `retry_phase` names the earlier phase with which a retry goes on, where that is not the phase itself.
+    """
 
     reason: str
+    outcome: dict[str, Any] = field(default_factory=dict)
+    retry_phase: str | None = None
 
 
 Judgement = Waiting | Done | Failed

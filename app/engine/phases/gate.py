@@ -1,7 +1,8 @@
 """The phase `gate`: measured checks, reviews, and a verdict without which the work does not go on.
 
 One gate belongs to a phase until it is approved or rejected; after a revision it is reopened. Coming past an approved
-gate again, because a later gate sent the work back, asks for approval anew: with a new gate.
+gate again, because a later gate sent the work back, asks for approval anew: with a new gate. So does coming to a
+rejected one again when the execution is retried, which first goes back to the phase `on_revision`, where there is one.
 """
 
 from typing import Any
@@ -51,7 +52,8 @@ async def judge(session: AsyncConnection, visit: Visit[GatePhase]) -> Judgement:
             await _withdraw_requests(session, gate)
             return Done(_outcome(gate))
         case ApprovalStatus.REJECTED:
-            return Failed(f"The gate {gate.gate_name!r} was rejected: {gate.pm_decision}")
+            reason = f"The gate {gate.gate_name!r} was rejected: {gate.pm_decision}"
+            return Failed(reason, _outcome(gate), visit.phase.on_revision)
         case ApprovalStatus.REQUIRES_REVISION:
             return await _revise(session, visit, gate)
         case ApprovalStatus.IN_REVIEW:
@@ -136,10 +138,11 @@ async def _ask_for_reviews(
 async def _revise(session: AsyncConnection, visit: Visit[GatePhase], gate: Row[Any]) -> Judgement:
     phase = visit.phase
     if phase.on_revision is not None and gate.revision >= phase.max_revisions:
-        return Failed(
+        reason = (
             f"The gate {gate.gate_name!r} asked for another revision, after {gate.revision} of at most "
             f"{phase.max_revisions}: {gate.pm_decision}"
         )
+        return Failed(reason, _outcome(gate), phase.on_revision)
     await _withdraw_requests(session, gate)
     return Waiting() if phase.on_revision is None else Done(_outcome(gate), back_to=phase.on_revision)
 

@@ -1,4 +1,4 @@
-"""Why a phase is repeated: what the gate that asked for a revision said."""
+"""Why a phase is repeated: what the gate that asked for a revision, or rejected the work before a retry, said."""
 
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ async def revision_of(session: AsyncConnection, visit: Visit[Phase]) -> dict[str
     """`{"revision": {…}}` with the gate's words in a repeated pass, nothing in a first one."""
     if visit.attempt == 1:
         return {}
-    outcome = await latest_return(session, visit.execution.execution_id)
+    outcome = await latest_return(session, visit.execution.execution_id, visit.phase.name)
     if outcome is None:
         return {}
     gate = await read(session, GATE, UUID(outcome["gate_id"]))
@@ -26,6 +26,7 @@ async def revision_of(session: AsyncConnection, visit: Visit[Phase]) -> dict[str
         "revision": {
             "gate_id": outcome["gate_id"],
             "gate_name": gate.gate_name,
+            "verdict": outcome["approval_status"],
             "revision": outcome["revision"],
             "pm_decision": gate.pm_decision,
             "improvement_suggestions": gate.improvement_suggestions,

@@ -12,6 +12,8 @@ depends_on = None
 STEPS_IN_ORDER = """
 CREATE FUNCTION workflow_steps_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- one after the other: two steps that do not see each other yet could not be compared
+    PERFORM FROM workflow_executions WHERE execution_id = NEW.execution_id FOR NO KEY UPDATE;
     IF EXISTS (
         SELECT FROM workflow_steps AS other
         WHERE other.execution_id = NEW.execution_id AND other.step_id <> NEW.step_id AND (
@@ -44,6 +46,7 @@ def upgrade() -> None:
     _fallback_chains()
     _messages_of_people()
     _rules()
+    _evidence_of()
     _triggers()
 
 
@@ -73,6 +76,7 @@ def _messages_of_people() -> None:
     op.execute("UPDATE agent_messages SET sent_by = from_agent_id")
     op.alter_column("agent_messages", "sent_by", nullable=False)
     _check("agent_messages", "sent_by", "btrim(sent_by) <> ''")
+    _check("agent_messages", "body_length", "length(body) <= 10000")
 
 
 def _rules() -> None:
@@ -84,9 +88,16 @@ def _rules() -> None:
     )
     _check("resource_metrics", "optimization_suggestions", "jsonb_typeof(optimization_suggestions) = 'array'")
     _check("decisions", "reasoning_process", "octet_length(reasoning_process_sealed) > 28")
+    _check("quality_gates", "automated_checks", "jsonb_typeof(automated_checks) = 'array'")
     _check("workflow_steps", "step_number", "step_number >= 1")
     _check("workflow_steps", "completed_at", "completed_at >= started_at")
     _check("workflow_steps", "ended", "(step_status = 'running') = (completed_at IS NULL)")
+
+
+def _evidence_of() -> None:
+    """An agent's and an execution's evidence is read in pages, newest first."""
+    for owner in ("agent_id", "execution_id"):
+        op.create_index(op.f(f"ix_decision_evidence_{owner}_evidence_id"), "decision_evidence", [owner, "evidence_id"])
 
 
 def _triggers() -> None:

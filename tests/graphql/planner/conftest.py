@@ -14,6 +14,7 @@ from db.embedded import EmbeddedServer
 from db.session import Database
 from graphql_schema.schema import HubSchema, build_schema
 from tests.graphql.planner import world
+from tests.graphql.planner.building import build
 
 WORLD = "planner_world"
 
@@ -96,7 +97,7 @@ def plain_schema() -> HubSchema:
 def world_url(postgres: EmbeddedServer, template_database: str) -> str:
     """A database with the world in it; tests only read it."""
     postgres.create_database(WORLD, template_database)
-    world.build(postgres.url(WORLD))
+    build(postgres.url(WORLD))
     return postgres.url(WORLD)
 
 

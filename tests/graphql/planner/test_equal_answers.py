@@ -126,8 +126,10 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "an execution": (
         f'{{ workflow(executionId: "{E1}") {{ id executionId workflowName templateVersion executionStatus '
         "allowedTransitions triggerType triggeredBy inputContext currentPhase startedAt completedAt lastActivity "
-        "durationMs performanceMetrics version template { id templateName templateVersion phases description } "
-        "decision "
+        "durationMs performanceMetrics { __typename durationMs tasks { __typename } qualityGates { inReview "
+        "requiresRevision total } steps { running completed failed } actualCost estimatedCost tokensUsed "
+        "processingTime modelAssignments errors attempts failures } version "
+        "template { id templateName templateVersion phases description } decision "
         "{ outcome } decisions { nodes { outcome } } executionPath { nodes { stepNumber phase stepStatus outcome "
         "execution { executionId } } } errorLog { totalCount } agents { nodes { agentId } totalCount } } }",
         {},
@@ -142,12 +144,43 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {},
     ),
     "gates": (
-        "{ qualityGates { nodes { id gateId gateName gateType phase validationCriteria automatedChecks approvalStatus "
+        "{ qualityGates { nodes { id gateId gateName gateType phase validationCriteria approvalStatus "
+        "automatedChecks { name measure measured atMost atLeast passed } "
         "allowedTransitions revision pmDecision qualityScore improvementSuggestions escalationRequired "
         "escalationReason "
         "reviewedAt approvedAt version execution { executionId } decision { outcome } requestedByDecision { outcome } "
         "reviewers { nodes { reviewer revision verdict score feedback assignedAt reviewedAt agent { agentId } gate "
         "{ gateId } } } tasks { nodes { title } } } } }",
+        {},
+    ),
+    "items of a JSON array": (
+        "query ($yes: Boolean = true) { qualityGates { nodes { automatedChecks { passed } "
+        "a: automatedChecks { __typename x: name y: name } ...G automatedChecks { measured @skip(if: $yes) atLeast } } "
+        "edges { node { automatedChecks { } } } } "
+        "modelAssignments { nodes { ...M } pageInfo { hasNextPage } } } "
+        "fragment G on QualityGateExecution { automatedChecks { atMost ...C } } "
+        f"fragment C on AutomatedCheck {{ measured {LONG}: name }} "
+        "fragment M on ModelAssignment { fallbackChain { providerName ... on ModelChoice { modelName estimatedCost } } "
+        "p: fallbackChain { __typename } }",
+        {},
+    ),
+    "reviews of the current revision": (
+        "{ qualityGates { nodes { reviewers { totalCount } reviewerAssignments { nodes { reviewer verdict } totalCount "
+        "} reviewerFeedback(first: 1) { edges { cursor node { reviewer feedback } } pageInfo { hasNextPage } } } } }",
+        {},
+    ),
+    "fallbacks": (
+        "{ modelAssignments { nodes { failureReason fallbackOfId fallbackOf { assignmentId fallback { assignmentId } } "
+        "fallback { assignmentReason fallbackOf { modelName } fallbackChain { modelName } } } } }",
+        {},
+    ),
+    "evidence from where it is of": (
+        "{ agents { nodes { evidence { nodes { decision { outcome } } } } } "
+        "workflows { nodes { evidence { totalCount } } } }",
+        {},
+    ),
+    "what is sealed": (
+        "{ decisions { nodes { sealed { access reason } s: sealed { __typename a: access } } } }",
         {},
     ),
     "one gate": (f'{{ qualityGate(gateId: "{G1}") {{ qualityScore decision {{ verdictOn {{ gateName }} }} }} }}', {}),

@@ -59,7 +59,8 @@ $$ SELECT (lpad(to_hex(n), 8, '0') || '-0000-7000-8000-' || lpad(to_hex(kind), 1
 
 QUESTIONS = {
     "the dashboard": """{ workflows { pageInfo { hasNextPage endCursor } nodes { executionId executionStatus
-        performanceMetrics template { phases } decision { outcome }
+        performanceMetrics { durationMs tasks { completed total } qualityGates { inReview } steps { failed } attempts
+            failures errors tokensUsed actualCost } template { phases } decision { outcome }
         qualityGates { nodes { gateName reviewers { nodes { verdict agent { agentName } } } } }
         modelAssignments { nodes { modelName agent { agentName } } }
         pendingApprovals { totalCount } executionPath { nodes { phase } } errorLog { nodes { message } }

@@ -55,3 +55,26 @@ async def test_every_place_in_the_response_is_filled(admin: Reader) -> None:
     assert first["decision"] == {"a": world.CONTEXT}
     assert first["tasks"]["nodes"][0]["decision"] == {"b": world.REASONING, "verdictOn": None}
     assert data["workflows"]["edges"][0]["node"]["decision"] is None
+
+
+WHY = "{ decisions { nodes { outcome sealed { access reason } } } }"
+ERASED = {"access": "ERASED", "reason": "Its key was destroyed on request; nobody can read it any more."}
+
+
+@pytest.mark.parametrize("role", [Role.PM, Role.ADMIN])
+async def test_those_who_may_read_are_told_what_was_erased(schema: HubSchema, hub: Database, role: Role) -> None:
+    answer = await Reader(schema, hub, principal(role)).ask(WHY)
+    opened = {"access": "OPEN", "reason": None}
+    told = {node["outcome"]: node["sealed"] for node in answer.data["decisions"]["nodes"]}
+    assert told == {"Decision 1": opened, "Decision 2": opened, "Decision 3": ERASED, "Decision 4": opened}
+    # whether there is a key is asked, the key itself is not read
+    assert "encode" not in answer.statements[0][0]
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.AGENT, Role.REVIEWER])
+async def test_others_are_told_that_they_may_not(schema: HubSchema, hub: Database, role: Role) -> None:
+    data = await Reader(schema, hub, principal(role)).data(WHY)
+    told = {node["outcome"]: node["sealed"] for node in data["decisions"]["nodes"]}
+    reason = "Only PM and ADMIN may read it, and your token's role is another one."
+    refused = {"access": "FORBIDDEN", "reason": reason}
+    assert told == {"Decision 1": refused, "Decision 2": refused, "Decision 3": ERASED, "Decision 4": refused}

@@ -10,7 +10,9 @@ from tests.graphql.planner.conftest import Reader, principal
 DASHBOARD = """query Dashboard($n: Int = 20, $id: ID!) {
     viewer { name role }
     workflows(first: $n) { totalCount pageInfo { hasNextPage endCursor } nodes {
-        executionId executionStatus performanceMetrics decision { outcome }
+        executionId executionStatus decision { outcome } performanceMetrics { durationMs
+            tasks { completed assigned failed total } qualityGates { approved inReview pending } steps { running total }
+            attempts failures errors tokensUsed actualCost estimatedCost modelAssignments }
         qualityGates { nodes { gateName approvalStatus reviewers { nodes { agent { agentName } } } } }
         modelAssignments { nodes { estimatedCost agent { agentName status } } }
         tasks(first: 5) { nodes { title progress { percent } assignedAgent { agentName metrics(first: 1) { nodes {
@@ -28,14 +30,16 @@ async def test_a_dashboard_is_one_statement(admin: Reader) -> None:
     assert data["one"] == {"title": "Task 45", "dependencies": {"nodes": [{"title": "Task 43"}, {"title": "Task 44"}]}}
     assert data["workflows"]["nodes"][2]["performanceMetrics"] == {
         "durationMs": 90501,
-        "tasks": {"COMPLETED": 45, "ASSIGNED": 1},
-        "qualityGates": {"APPROVED": 1, "IN_REVIEW": 1, "PENDING": 1},
-        "steps": {"COMPLETED": 1, "RUNNING": 1},
+        "tasks": {"completed": 45, "assigned": 1, "failed": 0, "total": 46},
+        "qualityGates": {"approved": 1, "inReview": 1, "pending": 1},
+        "steps": {"running": 1, "total": 2},
         "attempts": 91,
         "failures": 45,
         "errors": 0,
         "tokensUsed": 5_000_000_000,
         "actualCost": "1.1",
+        "estimatedCost": "0.617",
+        "modelAssignments": 5,
     }
 
 

@@ -1,17 +1,14 @@
 """A small world to read: a team at work on a few executions, with something of everything, null and empty included."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Table, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import Table
 
 from app.security.sealing import Sealer
-from db.session import Database
 from db.tables.access import api_tokens
 from db.tables.agents import agent_messages, agent_reports, agents
 from db.tables.decisions import decision_evidence, decisions
@@ -27,6 +24,16 @@ SINCE = {"created_at": PAST, "updated_at": PAST}
 TASKS = 45
 """Tasks of the first execution: more than two pages of the default size."""
 CONTEXT = {"options": ["a", "b"], "text": 'quotes " and ünïcode \U0001f389'}
+CHECKS = [
+    {"name": "errors", "measure": "audit.errors", "measured": 0, "at_most": 0, "at_least": None, "passed": True},
+    {"name": 'cov"erage', "measured": 71.25, "at_least": 80, "passed": False},
+    {"name": "latency", "measured": None, "at_most": 1e-7, "passed": False},
+]
+CHAIN = [
+    {"provider_name": "zai_glm", "model_name": "glm-4.5", "estimated_cost": "0.120000"},
+    {"provider_name": "claude_code", "model_name": "claude-sonnet-4", "estimated_cost": None},
+    {"provider_name": "anthropic_claude", "model_name": "claude-opus-4"},
+]
 REASONING = "Because b is cheaper.\nAnd a is slow."
 
 
@@ -54,29 +61,7 @@ def gate(number: int) -> UUID:
     return uid(GATE, number)
 
 
-def build(url: str) -> None:
-    """Put the world into an empty, migrated database."""
-    asyncio.run(_build(url))
-
-
-async def _build(url: str) -> None:
-    database = Database(url, pool_size=1)
-    try:
-        await database.transact(_fill)
-    finally:
-        await database.engine.dispose()
-    engine = create_async_engine(database.engine.url, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.exec_driver_sql("ANALYZE")
-    await engine.dispose()
-
-
-async def _fill(session: AsyncConnection) -> None:
-    for table, rows in _rows().items():
-        await session.execute(insert(table), rows)
-
-
-def _rows() -> dict[Table, list[dict[str, Any]]]:
+def rows() -> dict[Table, list[dict[str, Any]]]:
     """The rows by table, in an order in which foreign keys hold."""
     return {
         agents: _agents(),
@@ -230,31 +215,33 @@ def _gates() -> list[dict[str, Any]]:
             "workflow_execution_id": execution(1),
             "phase": f"gate-{number}",
             "gate_type": "technical_review",
-            "automated_checks": [{"name": "errors", "measured": 0, "passed": True}],
+            "automated_checks": CHECKS if number == 1 else [],
             "approval_status": status,
             "pm_decision": None,
             "quality_score": None,
             "decision_id": None,
             "requested_by_decision_id": None,
             "approved_at": None,
+            "revision": 0,
             **SINCE,
             **values,
         }
 
     return [
-        one(
-            1, "approved", pm_decision="Fine.", quality_score=Decimal("8.50"), decision_id=decision(2), approved_at=PAST
-        ),
+        one(1, "approved", pm_decision="Fine.", decision_id=decision(2), revision=1, approved_at=PAST,
+            quality_score=Decimal("8.50")),
         one(2, "in_review", requested_by_decision_id=decision(1)),
         one(3, "pending", requested_by_decision_id=decision(1)),
-    ]
+    ]  # fmt: skip
 
 
 def _reviews() -> list[dict[str, Any]]:
+    """Of gate 1, which came once again: one review of revision 0, two of revision 1; of gate 2 one."""
+
     def one(number: int, reviewer: str, agent_id: str | None, revision: int, verdict: str | None) -> dict[str, Any]:
         return {
             "review_id": uid(REVIEW, number),
-            "gate_id": gate(1 if number < 3 else 2),
+            "gate_id": gate(2 if number == 3 else 1),
             "reviewer": reviewer,
             "agent_id": agent_id,
             "revision": revision,
@@ -266,9 +253,10 @@ def _reviews() -> list[dict[str, Any]]:
         }
 
     return [
-        one(1, "quinn-qa", "quinn-qa", 0, "approve"),
+        one(1, "quinn-qa", "quinn-qa", 1, "approve"),
         one(2, "alice", None, 0, "request_revision"),
         one(3, "quinn-qa", "quinn-qa", 0, None),
+        one(4, "alice", None, 1, None),
     ]
 
 
@@ -335,12 +323,22 @@ def _assignments() -> list[dict[str, Any]]:
             "processing_time": None,
             "tokens_used": None,
             "assignment_status": status,
+            "failure_reason": None,
+            "fallback_of": None,
+            "fallback_chain": [],
             **SINCE,
             **values,
         }
 
     done = {"actual_cost": Decimal("1.100000"), "processing_time": 2**40, "tokens_used": 5_000_000_000}
-    return [one(1, "completed", **done), one(2, "active"), one(3, "pending", provider_name="zai_glm")]
+    fallback = {"fallback_of": uid(ASSIGNMENT, 4), "assignment_reason": "fallback", "fallback_chain": CHAIN[1:]}
+    return [
+        one(1, "completed", **done),
+        one(2, "active"),
+        one(3, "pending", provider_name="zai_glm"),
+        one(4, "failed", failure_reason="Overloaded.", fallback_chain=CHAIN),
+        one(5, "active", provider_name="zai_glm", model_name="glm-4.5", **fallback),
+    ]
 
 
 def _steps() -> list[dict[str, Any]]:
