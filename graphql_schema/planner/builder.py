@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, get_named_type
-from sqlalchemy import BindParameter, bindparam
+from sqlalchemy import ARRAY, BindParameter, Double, Numeric, bindparam
 from sqlalchemy.types import TypeEngine
 
 from app.domain.errors import Forbidden, InvalidInput
@@ -82,17 +82,24 @@ class Builder:
         if isinstance(source, Given):
             name = self._name()
             self.constants[name] = convert(source.value)
-            return bindparam(name, type_=type_, required=False, value=None)
+            return bindparam(name, type_=_exact(type_), required=False, value=None)
         return self.bind_extract(lambda variables, _: convert(source.read(variables)), type_)
 
     def bind_extract(self, extract: Extract, type_: TypeEngine[Any]) -> BindParameter[Any]:
         """A parameter whose value is taken from the request."""
         name = self._name()
         self.extracts[name] = extract
-        return bindparam(name, type_=type_, required=False, value=None)
+        return bindparam(name, type_=_exact(type_), required=False, value=None)
 
     def _name(self) -> str:
         return f"p{len(self.extracts) + len(self.constants)}"
+
+
+def _exact(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The type without a scale: a parameter is cast to its type, and a column's NUMERIC(5, 2) would round it."""
+    if isinstance(type_, ARRAY):
+        return ARRAY(_exact(type_.item_type))
+    return Numeric() if isinstance(type_, Numeric) and not isinstance(type_, Double) else type_
 
 
 def plan_of(field: GraphQLField) -> FieldPlan:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, Numeric, Text, cast, func
 
-from graphql_schema.planner.keys import Malformed, storable_text
+from graphql_schema.planner.keys import CURSOR_MAX, Malformed, storable_text
 from graphql_schema.planner.orders import Ordering
 from graphql_schema.planner.sql import opaque, text_constant
 
@@ -32,7 +32,7 @@ class Cursors:
 
     def parse(self, value: Any) -> Sequence[Any]:
         """The values of the order's terms. Raises `Malformed` or `Foreign`."""
-        text = storable_text(value)
+        text = storable_text(value, CURSOR_MAX)
         try:
             raw = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
             parts = orjson.loads(raw)

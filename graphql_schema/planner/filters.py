@@ -7,12 +7,13 @@ plan. Everything that a statement could stumble over is found while the shape is
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 import orjson
-from graphql import GraphQLObjectType, get_named_type
+from graphql import GraphQLObjectType, Undefined, get_named_type
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -41,11 +42,9 @@ from graphql_schema.planner.fills import Path
 from graphql_schema.planner.keys import Malformed, parse_uuid, storable_text
 from graphql_schema.planner.plans import OnePlan
 from graphql_schema.planner.selection import Selected, Source
-from graphql_schema.planner.sql import number
-from graphql_schema.planner.vocabulary import Question, questions_of
+from graphql_schema.planner.sql import number, text_constant
+from graphql_schema.planner.vocabulary import CONDITIONS_MAX, Question, questions_of
 
-CONDITIONS_MAX = 50
-"""Conditions in one filter."""
 RELATIONS_MAX = 4
 """Relations that one filter goes through, one behind the other."""
 NESTING_MAX = 12
@@ -143,6 +142,8 @@ class _Judge:
     def _all(self, type_: GraphQLObjectType, value: Mapping[str, Any], place: Steps, relations: int) -> Shape:
         if len(place) > NESTING_MAX:
             raise Faulty(place, f"is nested more than {NESTING_MAX} deep")
+        if not value:
+            self._count(place)
         parts = tuple(
             part for name, asked in value.items() for part in self._one(type_, name, asked, (*place, name), relations)
         )
@@ -152,6 +153,8 @@ class _Judge:
         if asked is None:
             raise Faulty(place, "must not be null; leave it out, or ask `isNull`")
         if name in ("and", "or"):
+            if not asked:
+                self._count(place)
             yield Group(name, tuple(self._all(type_, part, (*place, at), relations) for at, part in enumerate(asked)))
         elif name == "not":
             yield Group(name, (self._all(type_, asked, place, relations),))
@@ -159,6 +162,8 @@ class _Judge:
             yield from self._about(filter_over(type_).questions[name], asked, place, relations)
 
     def _about(self, question: Question, asked: Mapping[str, Any], place: Steps, relations: int) -> Iterator[Shape]:
+        if not asked:
+            self._count(place)
         if question.type is None:
             for operator, value in asked.items():
                 yield self._test(question, operator, value, (*place, operator))
@@ -175,9 +180,7 @@ class _Judge:
             yield Related(question.name, quantifier, self._all(question.type, value, at, relations + 1))
 
     def _test(self, question: Question, operator: str, value: Any, place: Steps) -> Test:
-        self._conditions += 1
-        if self._conditions > CONDITIONS_MAX:
-            raise Faulty(place, f"is one condition too many: there may be {CONDITIONS_MAX}")
+        self._count(place)
         if value is None:
             raise Faulty(place, "must not be null; leave it out, or ask `isNull`")
         if operator in ("isNull", "isEmpty"):
@@ -189,21 +192,43 @@ class _Judge:
             _check(type_, question.sql_type, each, place)
         return Test(question.name, operator, place)
 
+    def _count(self, place: Steps) -> None:
+        """Count one more condition; what is empty counts too, since it also takes time."""
+        self._conditions += 1
+        if self._conditions > CONDITIONS_MAX:
+            raise Faulty(place, f"is one condition too many: there may be {CONDITIONS_MAX}")
+
 
 def _check(type_name: str, type_: TypeEngine[Any], value: Any, place: Steps) -> None:
     """Raise `Faulty` for a value that PostgreSQL cannot take."""
     try:
         if type_name == "JSON":
-            bounded_json("filter", value)
+            bounded_json("the value", value)
         elif isinstance(type_, Uuid) or isinstance(getattr(type_, "item_type", None), Uuid):
             parse_uuid(value)
         elif isinstance(value, str) and not isinstance(value, Enum):
             storable_text(value)
     except InvalidInput as error:
-        raise Faulty(place, f"cannot be looked for: {error.message}") from None
+        reason = error.message.removesuffix(" Nothing was written.").removesuffix(".")
+        raise Faulty(place, f"cannot be looked for: {reason}") from None
     except Malformed:
         wanted = "a UUID" if isinstance(type_, Uuid) else "a text without NUL characters, of at most 2,000 characters"
         raise Faulty(place, f"must be {wanted}") from None
+
+
+def _plain(value: Any) -> Any:
+    """JSON as it was meant, where variables in a literal brought values of other types, or none at all."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items() if each is not Undefined}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    return None if value is Undefined else value
 
 
 def conditions_of(build: Builder, selected: Selected, path: Path, type_: GraphQLObjectType) -> "Conditions":
@@ -289,7 +314,9 @@ class Conditions:
 
     def _json_test(self, value: ColumnElement[Any], question: Question, test: Test) -> ColumnElement[bool]:
         if test.operator == "hasKey":
-            return value.op("?", return_type=Boolean())(self._bound(test, Text(), Text()))
+            has = value.op("?", return_type=Boolean())(self._bound(test, Text(), Text()))
+            # a list has its texts by the same operator
+            return and_(func.jsonb_typeof(value, type_=Text()) == text_constant("object"), has)
         if test.operator == "containsAny":
             return value.op("?|", return_type=Boolean())(self._bound(test, Text(), ARRAY(Text())))
         # a list of texts, or any JSON value
@@ -312,7 +339,7 @@ class _Pick:
         for step in self.place:
             value = value[step]
         if isinstance(self.type, JSON):
-            return orjson.dumps(value).decode()
+            return orjson.dumps(_plain(value)).decode()
         return [self._taken(item) for item in value] if isinstance(value, list) else self._taken(value)
 
     def _taken(self, value: Any) -> Any:

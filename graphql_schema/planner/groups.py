@@ -88,7 +88,7 @@ def _part(grouping: Grouping, part: Selected) -> Expression:
         case "key":
             return _object(grouping, part, _key_part)
         case _:
-            return _object(grouping, part, lambda grouping, figure: _figure(grouping, part.name, figure))
+            return _object(grouping, part, lambda grouping, figure: _figure(grouping, part, figure))
 
 
 def _object(grouping: Grouping, part: Selected, value: Callable[[Grouping, Selected], Expression]) -> Expression:
@@ -106,8 +106,8 @@ def _key_part(grouping: Grouping, field: Selected) -> Expression:
     return json_null() if asked is None else render(grouping.key(asked), get_named_type(field.field.type))
 
 
-def _figure(grouping: Grouping, name: str, figure: Selected) -> Expression:
-    value, shown_as = grouping.column(name), get_named_type(figure.field.type)
+def _figure(grouping: Grouping, part: Selected, figure: Selected) -> Expression:
+    value, shown_as = grouping.column(part.name), get_named_type(figure.field.type)
     match figure.name:
         case "min":
             return render(func.min(value, type_=value.type), shown_as)
@@ -118,13 +118,13 @@ def _figure(grouping: Grouping, name: str, figure: Selected) -> Expression:
         case "avg":
             return render(func.round(cast(func.avg(value), Numeric()), number(AVERAGE_DECIMALS)), shown_as)
         case _:
-            return _percentile(grouping, value, figure)
+            return _percentile(grouping, value, figure, (*grouping.path, part.key, figure.key))
 
 
-def _percentile(grouping: Grouping, value: ColumnElement[Any], figure: Selected) -> Expression:
+def _percentile(grouping: Grouping, value: ColumnElement[Any], figure: Selected, path: Path) -> Expression:
     share = figure.argument("p")
     if grouping.build.selection.decide(share, judge_share) is not True:
-        raise InvalidInput("p must be from 0 to 1.", _place((*grouping.path, figure.key), "p"))
+        raise InvalidInput("p must be from 0 to 1.", _place(path, "p"))
     given = grouping.build.bind(share, float, Double())
     return func.percentile_cont(given).within_group(cast(value, Double()))
 

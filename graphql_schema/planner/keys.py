@@ -21,7 +21,9 @@ from graphql_schema.planner.sql import plain_base64, text_constant
 
 SEPARATOR = ":"
 TEXT_MAX = 2_000
-"""Longer ids and cursors than this the hub never makes."""
+"""Longer ids than this the hub never makes."""
+CURSOR_MAX = 1_000_000
+"""Cursors hold the values that an order compares, long texts too."""
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 DECIMAL = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
@@ -31,9 +33,9 @@ class Malformed(ValueError):
     """The text is no id or cursor that the hub made."""
 
 
-def storable_text(value: Any) -> str:
-    """The text itself; `Malformed` for what PostgreSQL cannot take: NUL and lone surrogates."""
-    if not isinstance(value, str) or len(value) > TEXT_MAX or "\x00" in value:
+def storable_text(value: Any, longest: int = TEXT_MAX) -> str:
+    """The text itself; `Malformed` for what PostgreSQL cannot take: NUL and lone surrogates; and for what is longer."""
+    if not isinstance(value, str) or len(value) > longest or "\x00" in value:
         raise Malformed
     try:
         value.encode()

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, and_, false, or_, tuple_
+from sqlalchemy import Column, ColumnElement, Text, and_, false, or_, tuple_
 from sqlalchemy.types import TypeEngine
 
 from graphql_schema.planner.entities import Order, Row
-from graphql_schema.planner.keys import parser_of
+from graphql_schema.planner.keys import CURSOR_MAX, parser_of, storable_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,9 @@ class Term:
 
     def parse(self, value: Any) -> Any:
         """The value that a cursor has, as the driver takes it. Raises `Malformed`."""
-        return None if value is None and self.nullable else parser_of(self.column)(value)
+        if value is None and self.nullable:
+            return None
+        return storable_text(value, CURSOR_MAX) if isinstance(self.type, Text) else parser_of(self.column)(value)
 
 
 Place = Sequence[ColumnElement[Any] | None]

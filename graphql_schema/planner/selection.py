@@ -5,7 +5,7 @@ type condition holds, `@skip` and `@include` are heeded, fields of one response 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -15,9 +15,9 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLDirective,
+    GraphQLError,
     GraphQLField,
     GraphQLIncludeDirective,
-    GraphQLInputType,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLSkipDirective,
@@ -26,6 +26,7 @@ from graphql import (
     ObjectValueNode,
     SelectionNode,
     SelectionSetNode,
+    Undefined,
     ValueNode,
     VariableNode,
     coerce_input_literal,
@@ -59,15 +60,35 @@ class FromVariable:
         return variables.get(self.name)
 
 
+@dataclass(frozen=True)
+class Unfit:
+    """What a literal is when a variable in it is null, or left out, where there must be a value."""
+
+    message: str
+    error: GraphQLError = field(compare=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Composed:
     """A list or an input object written in the document with variables in it. Equal only to itself."""
 
-    node: ValueNode
-    type: GraphQLInputType
+    argument: str
+    value: ValueNode
+    node: FieldNode
+    field: GraphQLField
 
     def read(self, variables: Variables) -> Any:
-        return coerce_input_literal(self.node, self.type, VariableValues({}, dict(variables)))
+        """The value, or `Unfit`."""
+        values = VariableValues({}, dict(variables))
+        read = coerce_input_literal(self.value, self.field.args[self.argument].type, values)
+        return self._refusal(values) if read is Undefined else read
+
+    def _refusal(self, values: VariableValues) -> Unfit:
+        try:
+            get_argument_values(self.field, self.node, values)
+        except GraphQLError as error:
+            return Unfit(error.message, error.with_traceback(None))
+        raise AssertionError(f"graphql-core takes what it could not read: {self.argument}")
 
 
 Source = Given | FromVariable | Composed
@@ -94,10 +115,9 @@ class Selected:
             if node.name.value == name:
                 if isinstance(node.value, VariableNode):
                     return FromVariable(node.value.name.value)
-                type_ = self.field.args[name].type
                 if _has_variables(node.value):
-                    return Composed(node.value, type_)
-                return Given(coerce_input_literal(node.value, type_))
+                    return Composed(name, node.value, self.nodes[0], self.field)
+                return Given(coerce_input_literal(node.value, self.field.args[name].type))
         return Given(None)
 
 
@@ -127,10 +147,16 @@ class Selection:
             yield Selected(key, tuple(found), type_, definition)
 
     def decide(self, source: Source, classify: Classify) -> Answer:
-        """What kind of value an argument has; the plan then holds for this answer only."""
+        """What kind of value an argument has; the plan then holds for this answer only.
+
+        Raises `GraphQLError` for a literal that a variable makes unfit, as graphql-core does.
+        """
         if isinstance(source, Given):
             return classify(source.value)
-        return self.decisions.ask(Question(source, classify))
+        answer = self.decisions.ask(Question(source, _IfFit(classify) if isinstance(source, Composed) else classify))
+        if isinstance(answer, Unfit):
+            raise answer.error
+        return answer
 
     def refuse_null(self, selected: Selected) -> None:
         """Raise what graphql-core raises when a required argument's variable is null."""
@@ -183,6 +209,14 @@ class Selection:
             return True
         condition = self.schema.get_type(fragment.type_condition.name.value)
         return is_abstract_type(condition) and self.schema.is_sub_type(condition, type_)
+
+
+@dataclass(frozen=True)
+class _IfFit:
+    classify: Classify
+
+    def __call__(self, value: Any) -> Answer:
+        return value if isinstance(value, Unfit) else self.classify(value)
 
 
 def _has_variables(node: ValueNode) -> bool:

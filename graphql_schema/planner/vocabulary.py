@@ -55,6 +55,10 @@ NULLS = GraphQLEnumType(
     description="Where objects stand that have no value for what is ordered by.",
 )
 
+CONDITIONS_MAX = 50
+"""Conditions in one filter."""
+CONDITIONS = f"A filter has at most {CONDITIONS_MAX} conditions."
+
 COMPARED = frozenset({"String", "Int", "BigInt", "Float", "Decimal", "DateTime"})
 LISTED = frozenset({"String", "ID"})
 OPERATORS: Mapping[str, str] = {
@@ -200,8 +204,11 @@ class Vocabulary:
         own = self.filter_of(type_)
         several = GraphQLList(GraphQLNonNull(own))
         fields = {
-            "and": GraphQLInputField(several, description="All of these hold; an empty list always does."),
-            "or": GraphQLInputField(several, description="At least one of these holds; of an empty list none does."),
+            "and": GraphQLInputField(several, description=f"All of these hold, an empty list always. {CONDITIONS}"),
+            "or": GraphQLInputField(
+                several,
+                description=f"At least one of these holds, of an empty list none. {CONDITIONS}",
+            ),
             "not": GraphQLInputField(own, description="This does not hold."),
         }
         for name, question in questions_of(type_).items():
