@@ -201,10 +201,11 @@ class _Judge:
 
 def _check(type_name: str, type_: TypeEngine[Any], value: Any, place: Steps) -> None:
     """Raise `Faulty` for a value that PostgreSQL cannot take."""
+    item = type_.item_type if isinstance(type_, ARRAY) else type_
     try:
         if type_name == "JSON":
             bounded_json("the value", value)
-        elif isinstance(type_, Uuid) or isinstance(getattr(type_, "item_type", None), Uuid):
+        elif isinstance(item, Uuid):
             parse_uuid(value)
         elif isinstance(value, str) and not isinstance(value, Enum):
             storable_text(value)
@@ -212,7 +213,7 @@ def _check(type_name: str, type_: TypeEngine[Any], value: Any, place: Steps) -> 
         reason = error.message.removesuffix(" Nothing was written.").removesuffix(".")
         raise Faulty(place, f"cannot be looked for: {reason}") from None
     except Malformed:
-        wanted = "a UUID" if isinstance(type_, Uuid) else "a text without NUL characters, of at most 2,000 characters"
+        wanted = "a UUID" if isinstance(item, Uuid) else "a text without NUL characters, of at most 2,000 characters"
         raise Faulty(place, f"must be {wanted}") from None
 
 

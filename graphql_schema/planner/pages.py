@@ -48,8 +48,8 @@ class Part(StrEnum):
     GROUPS = "groups"
 
 
-LOOKS_AHEAD = frozenset({"hasNextPage", "startCursor", "endCursor"})
-"""The fields of PageInfo that need the page's rows, when it is read from its start."""
+ENDS = frozenset({"startCursor", "endCursor"})
+"""The fields of PageInfo that need the page's rows; so does whether there is more in the direction of reading."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def connection(
         window(build, selected, path, cursors),
     )
     parts = list(build.selection.fields(type_, selected.nodes))
-    ahead = page.window.backward or any(_looks_ahead(build, part) for part in parts)
+    ahead = any(_looks_ahead(page, part) for part in parts)
     return _looking_ahead(page, parts) if ahead else _plain(page, parts)
 
 
@@ -236,7 +236,11 @@ def _total_count(page: Page) -> Expression:
     return select(func.count()).select_from(inner).scalar_subquery()
 
 
-def _looks_ahead(build: Builder, part: Selected) -> bool:
+def _looks_ahead(page: Page, part: Selected) -> bool:
+    """Whether a part needs the page's rows put together: to know what follows, or to turn them round."""
+    if part.name in (Part.NODES, Part.EDGES):
+        return page.window.backward
     if part.name != Part.PAGE_INFO:
         return False
-    return any(field.name in LOOKS_AHEAD for field in build.selection.fields(object_type(part), part.nodes))
+    needs = ENDS | {"hasPreviousPage" if page.window.backward else "hasNextPage"}
+    return any(field.name in needs for field in page.build.selection.fields(object_type(part), part.nodes))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.graphql.planner.conftest import Reader
-from tests.graphql.planner.oracle import all_tasks
+from tests.graphql.planner.meaning import all_tasks
 
 
 async def test_without_a_key_all_are_one_group(admin: Reader, plain: Reader) -> None:

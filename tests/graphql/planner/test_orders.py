@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.graphql.planner.conftest import Reader
-from tests.graphql.planner.oracle import all_tasks, ordered
+from tests.graphql.planner.meaning import all_tasks, ordered
 
 PAGE = """query ($o: [TaskOrder!], $first: Int, $after: Cursor, $last: Int, $before: Cursor) {
     tasks(orderBy: $o, first: $first, after: $after, last: $last, before: $before) {
