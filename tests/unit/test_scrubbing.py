@@ -334,7 +334,8 @@ def test_a_value_nested_deeper_than_the_interpreter_recurses_is_scrubbed() -> No
 
 def test_every_plugin_of_detect_secrets_is_used_or_left_out_for_a_reason() -> None:
     assert plugin_package is not None
-    known = {plugin.__name__ for plugin in get_mapping_from_secret_type_to_class().values()}
+    delivered: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    known = {plugin.__name__ for plugin in delivered.values()}
     entropy_and_words = {"Base64HighEntropyString", "HexHighEntropyString", "KeywordDetector"}
     assert known == {plugin.__name__ for plugin in PLUGINS} | set(PLUGINS_LEFT_OUT) | entropy_and_words
 
