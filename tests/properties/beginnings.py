@@ -5,6 +5,7 @@ few statements instead of some hundred commands, so that the sequences have the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Table, insert
@@ -140,6 +141,7 @@ def _task(state: State, task: Task) -> dict[str, Any]:
         "phase_attempt": 1 if task.phase is not None else None,
         "required_capabilities": sorted(task.capabilities),
         "assigned_agent_id": task.holder,
+        "completed_at": datetime.now(UTC) if task.status is TaskStatus.FAILED else None,
         "status": task.status.value,
         "version": task.version,
     }
@@ -184,13 +186,27 @@ def a_task(state: State, execution: Execution | None = None, **facts: Any) -> Ta
     return made
 
 
-def a_running_task(state: State, agent: Agent, execution: Execution | None = None, **facts: Any) -> Task:
-    """A task that the agent works on."""
+def an_assigned_task(state: State, agent: Agent, execution: Execution | None = None, **facts: Any) -> Task:
+    """A task that the agent has claimed."""
     task = a_task(state, execution, **facts)
     state.move(task, TaskStatus.ASSIGNED, "claimed")
     task.holder = agent.key
     state.follow_load(agent)
+    return task
+
+
+def a_running_task(state: State, agent: Agent, execution: Execution | None = None, **facts: Any) -> Task:
+    """A task that the agent works on."""
+    task = an_assigned_task(state, agent, execution, **facts)
     state.move(task, TaskStatus.RUNNING, "started")
+    return task
+
+
+def a_failed_task(state: State, agent: Agent, execution: Execution | None = None) -> Task:
+    """A task that the agent has failed at."""
+    task = a_running_task(state, agent, execution)
+    state.move(task, TaskStatus.FAILED, "failed")
+    state.let_go(task)
     return task
 
 

@@ -19,8 +19,10 @@ Fields = dict[str, Any]
 Codes = Mapping[ErrorCode, int | None]
 Option = TypeVar("Option")
 
-TURNS = 6
+TURNS = 4
 """How many ways of sending a command are looked at for one that will be carried out."""
+MORE_TURNS = 16
+"""As many for the command that is to be sent."""
 
 
 class Dice:
@@ -200,23 +202,22 @@ def choose(state: State, actors: Sequence[Principal], commands: Sequence[Command
     if throw[-1] % 4 == 3:
         return _attempt(state, actors, commands[0], Dice(throw))
     making: Attempt | None = None
-    for command in commands:
-        attempt = propose(state, actors, command, throw)
+    for place, command in enumerate(commands):
+        attempt = propose(state, actors, command, throw, TURNS if place else MORE_TURNS)
         changes = predict(state, attempt).changes
-        if changes and (command is commands[0] or any(_is_move(state, change) for change in changes)):
+        if changes and (command is commands[0] or any(change.key in state.things for change in changes)):
             return attempt
         making = making or (attempt if changes else None)
     return making or _attempt(state, actors, commands[0], Dice(throw))
 
 
-def _is_move(state: State, change: Change) -> bool:
-    return change.version is not None and change.key in state.things
-
-
-def propose(state: State, actors: Sequence[Principal], command: Command, throw: Sequence[int]) -> Attempt:
-    """An attempt at the command: one that will be carried out, if there is any."""
-    first, *others = (_attempt(state, actors, command, Dice(throw, turn)) for turn in range(TURNS))
-    return next((attempt for attempt in (first, *others) if predict(state, attempt).succeeds), first)
+def propose(
+    state: State, actors: Sequence[Principal], command: Command, throw: Sequence[int], turns: int = MORE_TURNS
+) -> Attempt:
+    """An attempt at the command: one that will be carried out, if chance finds any."""
+    attempts = (_attempt(state, actors, command, Dice(throw, turn)) for turn in range(turns))
+    carried_out = (attempt for attempt in attempts if predict(state, attempt).succeeds)
+    return next(carried_out, None) or _attempt(state, actors, command, Dice(throw))
 
 
 def _attempt(state: State, actors: Sequence[Principal], command: Command, dice: Dice) -> Attempt:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.properties.machine import EXAMPLES, Stage, a_stage
+from tests.properties.machine import EXAMPLES
+from tests.properties.stage import Stage, a_stage
 
 SECONDS = 120
 """A test's time at most, where it runs as many sequences as in CI; there it takes some ten."""

@@ -4,8 +4,9 @@ import pytest
 
 from tests.properties.agents import AGENTS
 from tests.properties.beginnings import a_running_task, a_task, an_agent
-from tests.properties.machine import Plan, Stage, a_machine, drive
+from tests.properties.machine import Plan, a_machine, drive
 from tests.properties.model import State
+from tests.properties.stage import Stage
 from tests.properties.tasks import CLAIM, COMPLETE, RELEASE
 
 
@@ -20,7 +21,7 @@ def agents_with_work(state: State) -> None:
 PLAN = Plan(
     a_machine("Agents", [*AGENTS, *AGENTS[:4], CLAIM, CLAIM, COMPLETE, RELEASE], agents_with_work),
     tests=2,
-    sequences=120,
+    sequences=110,
     steps=6,
 )
 

@@ -4,8 +4,9 @@ import pytest
 
 from tests.properties.assignments import ACTIVATE, ASSIGNMENTS, FAIL, RECORD
 from tests.properties.beginnings import a_running_task, a_task, a_team
-from tests.properties.machine import Plan, Stage, a_machine, drive
+from tests.properties.machine import Plan, a_machine, drive
 from tests.properties.model import State
+from tests.properties.stage import Stage
 from tests.properties.tasks import CLAIM, COMPLETE, RELEASE
 
 
@@ -17,7 +18,7 @@ def work_for_models(state: State) -> None:
 
 
 COMMANDS = [RECORD, *ASSIGNMENTS, *ASSIGNMENTS, FAIL, ACTIVATE, CLAIM, RELEASE, COMPLETE]
-PLAN = Plan(a_machine("Assignments", COMMANDS, work_for_models), tests=2, sequences=120, steps=6)
+PLAN = Plan(a_machine("Assignments", COMMANDS, work_for_models), tests=2, sequences=110, steps=5)
 
 
 @pytest.mark.parametrize("part", PLAN.parts)

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.agents import AgentStatus
 from app.domain.tasks import TaskKind
 from db.queries.changes import amend
 from db.queries.entities import AGENT, TASK
@@ -10,16 +11,19 @@ from db.session import Database
 from tests.properties import agents, assignments, decisions, gates, tasks, workflows
 from tests.properties.beginnings import (
     a_decision,
+    a_failed_task,
     a_gate_in_review,
     a_request,
     a_running_task,
     a_task,
     a_team,
+    an_assigned_task,
     an_assignment,
     an_execution,
 )
-from tests.properties.machine import Plan, Stage, a_race, drive
+from tests.properties.machine import Plan, a_race, drive
 from tests.properties.model import State
+from tests.properties.stage import Stage
 from tests.services import makers
 
 
@@ -31,6 +35,16 @@ def a_team_at_work(state: State) -> None:
     a_task(state)
     a_task(state, execution)
     a_running_task(state, second)
+
+
+def a_team_half_way(state: State) -> None:
+    """A task to begin, one to try again; an agent that is not there."""
+    first, second = a_team(state)
+    execution = an_execution(state)
+    an_assigned_task(state, first, execution)
+    a_failed_task(state, first, execution)
+    a_task(state)
+    state.move(second, AgentStatus.OFFLINE, "status_changed")
 
 
 def a_gate_under_review(state: State) -> None:
@@ -64,7 +78,7 @@ GATES = [
     *(assignments.RECORD, assignments.FAIL, assignments.COMPLETE, assignments.CANCEL),
     *(workflows.PAUSE, workflows.RESUME, workflows.CANCEL, workflows.FAIL, workflows.RETRY, tasks.RELEASE),
 ]
-TASK_PLAN = Plan(a_race("TaskRace", TASKS, a_team_at_work), tests=2, sequences=90, steps=3)
+TASK_PLAN = Plan(a_race("TaskRace", TASKS, a_team_at_work, a_team_half_way), tests=2, sequences=90, steps=3)
 GATE_PLAN = Plan(a_race("GateRace", GATES, a_gate_under_review, a_verdict_that_is_due), tests=2, sequences=90, steps=3)
 
 

@@ -5,8 +5,9 @@ import pytest
 from app.domain.tasks import TaskKind
 from tests.properties.beginnings import a_request, a_team, an_execution
 from tests.properties.decisions import ANNOTATE, DECISIONS, ERASE, RECORD
-from tests.properties.machine import Plan, Stage, a_machine, drive
+from tests.properties.machine import Plan, a_machine, drive
 from tests.properties.model import State
+from tests.properties.stage import Stage
 from tests.properties.tasks import RELEASE
 from tests.properties.workflows import CANCEL
 
@@ -18,7 +19,7 @@ def a_workflow_that_asks(state: State) -> None:
 
 
 COMMANDS = [RECORD, *DECISIONS, *DECISIONS, ANNOTATE, ERASE, RELEASE, CANCEL]
-PLAN = Plan(a_machine("Decisions", COMMANDS, a_workflow_that_asks), tests=2, sequences=120, steps=5)
+PLAN = Plan(a_machine("Decisions", COMMANDS, a_workflow_that_asks), tests=2, sequences=110, steps=5)
 
 
 @pytest.mark.parametrize("part", PLAN.parts)

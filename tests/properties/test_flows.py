@@ -2,17 +2,23 @@
 
 import pytest
 
+from app.domain.ids import new_id
+from app.domain.workflows import ExecutionStatus
 from tests.properties import agents, assignments, decisions, gates, metrics, tasks, workflows
 from tests.properties.beginnings import (
     a_decision,
+    a_failed_task,
+    a_gate,
     a_gate_in_review,
     a_running_task,
     an_agent,
+    an_assigned_task,
     an_assignment,
     an_execution,
 )
-from tests.properties.machine import Plan, Stage, a_machine, drive
-from tests.properties.model import State
+from tests.properties.machine import Plan, a_machine, drive
+from tests.properties.model import Execution, State
+from tests.properties.stage import Stage
 
 
 def a_workflow_and_its_agent(state: State) -> None:
@@ -27,12 +33,26 @@ def a_workflow_and_its_agent(state: State) -> None:
     a_decision(state)
 
 
+def work_that_waits(state: State) -> None:
+    """A workflow that no worker has taken up, a task to begin, one to try again, and a gate to open."""
+    agent = an_agent(state, "a", concurrency=2)
+    an_agent(state, "b")
+    an_agent(state, "pm")
+    under_way = an_execution(state)
+    state.add(Execution, "started", id=str(new_id()))
+    an_assigned_task(state, agent, under_way)
+    a_failed_task(state, agent)
+    a_gate(state, under_way)
+    paused = an_execution(state)
+    state.move(paused, ExecutionStatus.PAUSED, "paused")
+
+
 # decision → workflow → agent → model; workflow → gate → decision; agent → metrics → decision
 FLOWS = [
     *(decisions.RECORD, workflows.START, workflows.RUN, tasks.CREATE, tasks.CLAIM, tasks.START, tasks.COMPLETE),
     *(assignments.RECORD, assignments.FAIL, assignments.COMPLETE),
     *(gates.CREATE, gates.OPEN, gates.REVIEW, gates.APPROVE, gates.REJECT, gates.REVISE, workflows.RETRY),
-    *(metrics.RECORD, agents.REPORT, workflows.COMPLETE),
+    *(metrics.RECORD, agents.REPORT, workflows.PAUSE, workflows.RESUME, workflows.COMPLETE),
 ]
 ALL = [
     *agents.AGENTS,
@@ -43,7 +63,12 @@ ALL = [
     *assignments.ASSIGNMENTS,
     metrics.RECORD,
 ]
-PLAN = Plan(a_machine("Flows", [*FLOWS, *FLOWS, *ALL], a_workflow_and_its_agent), tests=2, sequences=80, steps=12)
+PLAN = Plan(
+    a_machine("Flows", [*FLOWS, *FLOWS, *ALL], a_workflow_and_its_agent, work_that_waits),
+    tests=2,
+    sequences=75,
+    steps=10,
+)
 
 
 @pytest.mark.parametrize("part", PLAN.parts)

@@ -6,8 +6,9 @@ from app.domain.quality_gates import ApprovalStatus
 from app.domain.tasks import TaskKind
 from tests.properties.beginnings import a_decided_gate, a_gate, a_gate_in_review, a_request, a_team, an_execution
 from tests.properties.gates import APPROVE, GATES, OPEN, REVIEW, REVISE
-from tests.properties.machine import Plan, Stage, a_machine, drive
+from tests.properties.machine import Plan, a_machine, drive
 from tests.properties.model import State
+from tests.properties.stage import Stage
 from tests.properties.workflows import CANCEL
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from tests.properties.agents import REGISTER, SET_STATUS, UPDATE
 from tests.properties.beginnings import a_running_task, a_task, a_team, an_execution
-from tests.properties.machine import Plan, Stage, a_machine, drive
+from tests.properties.machine import Plan, a_machine, drive
 from tests.properties.model import State
+from tests.properties.stage import Stage
 from tests.properties.tasks import CLAIM, COMPLETE, FAIL, START, TASKS
 
 

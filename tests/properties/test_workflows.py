@@ -7,6 +7,7 @@ from app.domain.workflows import ExecutionStatus
 from tests.properties import gates, tasks, workflows
 from tests.properties.beginnings import (
     a_decided_gate,
+    a_failed_task,
     a_gate,
     a_gate_in_review,
     a_running_task,
@@ -14,8 +15,9 @@ from tests.properties.beginnings import (
     a_team,
     an_execution,
 )
-from tests.properties.machine import Plan, Stage, a_machine, drive
+from tests.properties.machine import Plan, a_machine, drive
 from tests.properties.model import State
+from tests.properties.stage import Stage
 
 
 def a_workflow_under_way(state: State) -> None:
@@ -28,10 +30,11 @@ def a_workflow_under_way(state: State) -> None:
 
 
 def a_workflow_that_is_held(state: State) -> None:
-    """A paused workflow with a gate in review, and one that failed by a gate's rejection."""
-    agent, _ = a_team(state)
-    held, failed = an_execution(state), an_execution(state)
+    """A paused workflow with a gate in review, one that failed by a rejected gate, and one that has ended."""
+    agent, other = a_team(state)
+    held, failed, _ = an_execution(state), an_execution(state), an_execution(state)
     a_running_task(state, agent, held)
+    a_failed_task(state, other, held)
     a_gate_in_review(state, held)
     state.move(held, ExecutionStatus.PAUSED, "paused")
     a_decided_gate(state, failed, ApprovalStatus.REJECTED, "rejected")
@@ -40,11 +43,11 @@ def a_workflow_that_is_held(state: State) -> None:
 
 COMMANDS = [
     *(*workflows.WORKFLOWS, *workflows.WORKFLOWS, workflows.FAIL, workflows.RETRY, workflows.RESUME),
-    *(tasks.CREATE, tasks.CLAIM, tasks.FAIL, tasks.RETRY),
+    *(tasks.CREATE, tasks.CLAIM, tasks.FAIL, tasks.FAIL, tasks.RETRY, tasks.RETRY),
     *(gates.OPEN, gates.REJECT, gates.APPROVE, gates.APPROVE),
 ]
 BEGINNINGS = [a_workflow_under_way, a_workflow_that_is_held]
-PLAN = Plan(a_machine("Workflows", COMMANDS, *BEGINNINGS), tests=2, sequences=120, steps=6)
+PLAN = Plan(a_machine("Workflows", COMMANDS, *BEGINNINGS), tests=2, sequences=110, steps=6)
 
 
 @pytest.mark.parametrize("part", PLAN.parts)
