@@ -125,7 +125,7 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
         return hub().context(principal)
 
     view = GraphQLView(
-        build_schema(),
+        build_schema(max_cost=settings.max_cost),
         authenticate=authenticate,
         context_for=context_for,
     )

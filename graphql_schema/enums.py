@@ -259,5 +259,6 @@ _register(
         ErrorCode.UNAVAILABLE: "The hub cannot answer now; try again.",
         ErrorCode.UNAUTHENTICATED: "The token is missing, unknown, expired or revoked.",
         ErrorCode.RESYNC_REQUIRED: "The cursor is older than the event log or of another database; read anew.",
+        ErrorCode.TOO_EXPENSIVE: "The operation asks for too many values at once; ask for smaller pages.",
     },
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import strawberry
 from graphql import GraphQLError, Node
 
-from app.domain.errors import ErrorCode, HubError, StaleVersion
+from app.domain.errors import ErrorCode, HubError, StaleVersion, TooExpensive
 from graphql_schema import enums  # noqa: F401  (registers the enums)
 
 
@@ -51,6 +51,8 @@ def error_extensions(error: HubError) -> dict[str, object]:
         extensions["field"] = error.field
     if isinstance(error, StaleVersion):
         extensions["currentVersion"] = error.current
+    if isinstance(error, TooExpensive):
+        extensions["cost"] = {"requested": error.cost, "limit": error.limit}
     return extensions
 
 

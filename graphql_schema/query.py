@@ -18,10 +18,12 @@ from graphql_schema.connections import (
     Agents,
     Assignments,
     Decisions,
+    ErrorLog,
     Executions,
     Gates,
     Measurements,
     Messages,
+    Reviews,
     Tasks,
     Templates,
     Tokens,
@@ -34,7 +36,8 @@ from graphql_schema.planner.bridge import root
 from graphql_schema.planner.browsing import BrowsePlan
 from graphql_schema.planner.entities import rising
 from graphql_schema.planner.fields import argument, page_arguments
-from graphql_schema.planner.plans import FindPlan, NodePlan, ObjectPlan
+from graphql_schema.planner.nodes import NodePlan, NodesPlan
+from graphql_schema.planner.plans import FindPlan, ObjectPlan
 from graphql_schema.quality_gates.types import QualityGateExecution
 from graphql_schema.tasks.types import Task
 from graphql_schema.workflows.types import WorkflowExecution, is_newest_version
@@ -74,6 +77,12 @@ class Query:
         "made is refused.",
         arguments=[argument("id", strawberry.ID, "The `id` of any object.")],
     )
+    nodes: list[Node | None] | None = root(
+        NodesPlan(),
+        description="The objects with these global ids, in this order; null for each that is not there any more. Ids "
+        "that the hub cannot have made are refused.",
+        arguments=[argument("ids", list[strawberry.ID], "The `id`s of any objects, at most 100.")],
+    )
     agent: AgentState | None = _find(
         "agent_id", AGENT.agent_id, "The agent's id, such as john-pm.", "One agent; null when it never registered."
     )
@@ -96,6 +105,9 @@ class Query:
         "gate_id", GATE.gate_id, "The gate's UUID.", "One quality gate; null when there is none."
     )
     quality_gates: Gates | None = _browse("All quality gates, newest first.")
+    gate_reviews: Reviews | None = _browse(
+        "All reviews of quality gates, newest first; those that are asked for but not answered have no verdict."
+    )
     model_assignment: ModelAssignment | None = _find(
         "assignment_id",
         ASSIGNMENT.assignment_id,
@@ -107,6 +119,7 @@ class Query:
         "metric_id", METRIC.metric_id, "The measurement's UUID.", "One measurement; null when there is none."
     )
     resource_metrics: Measurements | None = _browse("All measurements of the last 90 days, latest first.")
+    workflow_errors: ErrorLog | None = _browse("The errors of all workflow executions, newest first.")
     workflow_templates: Templates | None = _browse(
         "The workflow templates that can be started, each in its newest version, by name.",
         BrowsePlan(rising(TEMPLATE.template_name), is_newest_version),

@@ -13,7 +13,17 @@ from strawberry.types.graphql import OperationType
 
 from graphql_schema.errors import add_codes
 from graphql_schema.mutation import Mutation
-from graphql_schema.planner.extension import DOCUMENTS_KEPT, Document, PlannedReads, answer, known_query
+from graphql_schema.planner.costs import MAX_COST
+from graphql_schema.planner.extension import (
+    DOCUMENTS_KEPT,
+    Answered,
+    Document,
+    PlannedReads,
+    answer,
+    cost_extension,
+    known_query,
+    wants_cost,
+)
 from graphql_schema.planner.lru import Lru
 from graphql_schema.planner.planner import Operation, QueryPlanner
 from graphql_schema.planner.vocabulary import Vocabulary
@@ -25,11 +35,11 @@ from graphql_schema.subscription import Subscription
 class HubSchema(strawberry.Schema):
     """Strawberry's schema with the planner, and with the documents and plans that it keeps."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, max_cost: int = MAX_COST, **options: Any) -> None:
         super().__init__(**options)
         _describe_inputs(self._schema.mutation_type)
         Vocabulary(self._schema).add()
-        self.planner = QueryPlanner(self._schema)
+        self.planner = QueryPlanner(self._schema, max_cost)
         self.documents: Lru[str, Document] = Lru(DOCUMENTS_KEPT)
 
     async def execute(
@@ -46,9 +56,9 @@ class HubSchema(strawberry.Schema):
         if self.extensions and query:
             operation = known_query(self.documents, query, operation_name)
             if operation is not None:
-                answered: ExecutionResult | None = await self._straight(operation, variable_values or {}, context_value)
+                answered = await self._straight(operation, variable_values or {}, context_value)
                 if answered is not None:
-                    return answered
+                    return self._finished(answered, operation_extensions)
         return await super().execute(
             query,
             variable_values,
@@ -59,22 +69,30 @@ class HubSchema(strawberry.Schema):
             operation_extensions,
         )
 
-    async def _straight(self, operation: Operation, variables: dict[str, Any], context: Any) -> Any:
+    async def _straight(self, operation: Operation, variables: dict[str, Any], context: Any) -> Answered | None:
         try:
-            answered = await answer(self, operation, variables, context)
+            return await answer(self, operation, variables, context)
         except Exception as error:  # as Strawberry does: what it is, the transports find out
-            answered = CoreResult(None, errors=[GraphQLError(str(error), original_error=error)])
-        if answered is not None and answered.errors:
-            self.process_errors(answered.errors)
-        return answered
+            return Answered(CoreResult(None, errors=[GraphQLError(str(error), original_error=error)]))
+
+    def _finished(self, answered: Answered, extensions: dict[str, Any] | None) -> ExecutionResult:
+        result: Any = answered.result
+        if result.errors:
+            self.process_errors(result.errors)
+        if wants_cost(extensions):
+            result.extensions = cost_extension(answered.cost, self.planner)
+        finished: ExecutionResult = result
+        return finished
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Give expected failures their codes. Defects are logged where they are masked: at the transports."""
         add_codes(errors)
 
 
-def build_schema(extensions: Sequence[type[SchemaExtension]] = (PlannedReads,)) -> HubSchema:
-    """The hub's schema. Batches of operations are off, introspection is on.
+def build_schema(
+    extensions: Sequence[type[SchemaExtension]] = (PlannedReads,), *, max_cost: int = MAX_COST
+) -> HubSchema:
+    """The hub's schema. Batches of operations are off, introspection is on. `max_cost` is that of one operation.
 
     Without extensions every operation goes through graphql-core, which answers the same in more statements.
     """
@@ -83,6 +101,7 @@ def build_schema(extensions: Sequence[type[SchemaExtension]] = (PlannedReads,)) 
         mutation=Mutation,
         subscription=Subscription,
         extensions=extensions,
+        max_cost=max_cost,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
 

@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     UNAVAILABLE = "unavailable"
     UNAUTHENTICATED = "unauthenticated"
     RESYNC_REQUIRED = "resync_required"
+    TOO_EXPENSIVE = "too_expensive"
 
 
 class HubError(Exception):
@@ -143,3 +144,17 @@ class ResyncRequired(HubError):
     """The cursor is older than the event log, or of another database: read the state anew, then follow from now."""
 
     code = ErrorCode.RESYNC_REQUIRED
+
+
+class TooExpensive(HubError):
+    """The operation asks for more at once than the hub answers; `cost` and `limit` are in values."""
+
+    code = ErrorCode.TOO_EXPENSIVE
+
+    def __init__(self, cost: int, limit: int) -> None:
+        super().__init__(
+            f"The operation may come to {cost} values; at most {limit} are allowed. Nothing was done. Ask for smaller "
+            "pages, or for fewer fields below them."
+        )
+        self.cost = cost
+        self.limit = limit

@@ -89,7 +89,13 @@ async def _resolve_root(info: Info, field_plan: FieldPlan) -> Any:
     express = partial(_by_plan, field_plan)
     plan = _planner(info).plan_field(info._raw_info, variables, context.principal, express)
     value = await plan.value(context, variables)
-    return NodeRow(value, plan.node_type) if plan.node_type is not None and value is not None else value
+    return value if plan.node_types is None else _as_nodes(value, plan.node_types(variables))
+
+
+def _as_nodes(value: Any, types: Sequence[str]) -> Any:
+    if isinstance(value, list):
+        return [_as_nodes(item, [type_]) for item, type_ in zip(value, types, strict=True)]
+    return None if value is None else NodeRow(value, types[0])
 
 
 def _by_plan(field_plan: FieldPlan, build: Builder, selected: Selected, path: Path) -> Expression:

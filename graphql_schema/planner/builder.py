@@ -25,6 +25,8 @@ TYPENAME = "__typename"
 Rights = frozenset[Permission]
 Extract = Callable[[Variables, Principal], Any]
 """Takes one argument of the statement out of the operation's variables, or from who asks."""
+TypesOf = Callable[[Variables], Sequence[str]]
+"""The types that the ids given to `node` or `nodes` name."""
 Pair = tuple[str, Expression]
 
 
@@ -46,7 +48,7 @@ class Builder:
         self.fills: list[Fill] = []
         self.extracts: dict[str, Extract] = {}
         self.constants: dict[str, Any] = {}
-        self.node_type: str | None = None
+        self.node_types: TypesOf | None = None
         self._rows = 0
 
     def object(self, type_: GraphQLObjectType, row: Row | None, nodes: Sequence[FieldNode], path: Path) -> list[Pair]:

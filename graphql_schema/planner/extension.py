@@ -11,7 +11,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 from strawberry.types import ExecutionResult as PlannedResult
 
-from app.domain.errors import HubError
+from app.domain.errors import HubError, TooExpensive
 from graphql_schema.errors import typed_error
 from graphql_schema.limits import MAX_TOKENS, VALIDATION_RULES, over_the_limits
 from graphql_schema.planner.lru import Lru
@@ -42,6 +42,7 @@ class PlannedReads(SchemaExtension):
     """Runs each query operation as one statement; mutations, subscriptions and introspection go to graphql-core."""
 
     document: Document | None = None
+    cost: int | None = None
 
     def on_parse(self) -> Iterator[None]:
         """Take the document from the cache, or keep it there when it was parsed."""
@@ -68,19 +69,44 @@ class PlannedReads(SchemaExtension):
                 schema = context.schema._schema
                 refused = over_the_limits(document.node) or validate_document(schema, document.node, VALIDATION_RULES)
                 document.errors = tuple(refused)
-            context.pre_execution_errors = list(document.errors) or self._ambiguity(document)
+            context.pre_execution_errors = list(document.errors) or self._ambiguity(document) or self._unaffordable()
         yield
 
     async def on_execute(self) -> AsyncIterator[None]:
         """Answer a query by its plan."""
-        context, document = self.execution_context, self.document
-        operation = document.operations.get(context.operation_name) if document is not None else None
+        context, operation = self.execution_context, self._operation
         if operation is not None and operation.node.operation is OperationType.QUERY:
             answered = await answer(context.schema, operation, context.variables or {}, context.context)
             if answered is None:
                 _planner(context.schema).fallbacks += 1
-            context.result = cast("Any", answered)
+            else:
+                context.result, self.cost = cast("Any", answered.result), answered.cost
         yield
+
+    def get_results(self) -> dict[str, Any]:
+        """The operation's cost, where the request asked for it."""
+        asked = wants_cost(self.execution_context.operation_extensions)
+        return cost_extension(self.cost, _planner(self.execution_context.schema)) if asked else {}
+
+    @property
+    def _operation(self) -> Operation | None:
+        return self.document.operations.get(self.execution_context.operation_name) if self.document else None
+
+    def _unaffordable(self) -> list[GraphQLError]:
+        """A mutation or subscription that costs too much is refused before anything is done."""
+        context, operation = self.execution_context, self._operation
+        if operation is None or operation.node.operation is OperationType.QUERY:
+            return []
+        values = coerce(context.schema, operation, context.variables or {})
+        if not isinstance(values, VariableValues):
+            return []  # graphql-core says what is wrong
+        try:
+            self.cost = _planner(context.schema).cost(operation, values.coerced)
+        except TooExpensive as error:
+            return [typed_error(error)]
+        except GraphQLError:
+            return []
+        return []
 
     def _ambiguity(self, document: Document) -> list[GraphQLError]:
         """Strawberry would run the first of several operations when none is named."""
@@ -88,27 +114,52 @@ class PlannedReads(SchemaExtension):
         return [] if named or len(document.operations) == 1 else [GraphQLError(WHICH_OPERATION)]
 
 
+@dataclass(frozen=True)
+class Answered:
+    """The answer to a query, and its cost where it was planned."""
+
+    result: ExecutionResult | PlannedResult
+    cost: int | None = None
+
+
 async def answer(
     schema: Any, operation: Operation, variables: Mapping[str, Any], context: ReadContext
-) -> ExecutionResult | PlannedResult | None:
+) -> Answered | None:
     """The answer to a query operation by its plan; None for introspection, which has none."""
-    values = get_variable_values(
-        schema._schema, operation.node.variable_definitions or (), dict(variables), max_errors=COERCION_ERRORS_MAX
-    )
+    values = coerce(schema, operation, variables)
     if not isinstance(values, VariableValues):
-        return ExecutionResult(None, errors=values)
+        return Answered(ExecutionResult(None, errors=values))
     try:
         planned = _planner(schema).plan_operation(operation, values.coerced, context.principal)
+    except TooExpensive as error:
+        return Answered(ExecutionResult(None, errors=[typed_error(error)]))
     except GraphQLError as error:
-        return ExecutionResult(None, errors=[error])
+        return Answered(ExecutionResult(None, errors=[error]))
     if not isinstance(planned, Plan):
         return None
     if planned.is_void:
-        return ExecutionResult(None, errors=_errors(planned))
-    data = orjson.Fragment(await planned.text(context, values.coerced) or "null")
+        return Answered(ExecutionResult(None, errors=_errors(planned)), planned.cost)
+    data = cast("Any", orjson.Fragment(await planned.text(context, values.coerced) or "null"))
     if planned.failures:
-        return ExecutionResult(cast("Any", data), errors=_errors(planned))
-    return PlannedResult(cast("Any", data), errors=None)
+        return Answered(ExecutionResult(data, errors=_errors(planned)), planned.cost)
+    return Answered(PlannedResult(data, errors=None), planned.cost)
+
+
+def coerce(schema: Any, operation: Operation, variables: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
+    """The variables as the operation's types have them, or what is wrong with them."""
+    return get_variable_values(
+        schema._schema, operation.node.variable_definitions or (), dict(variables), max_errors=COERCION_ERRORS_MAX
+    )
+
+
+def wants_cost(asked: Mapping[str, Any] | None) -> bool:
+    """Whether a request's `extensions` ask for the cost: `{"cost": true}`."""
+    return bool(asked) and asked is not None and asked.get("cost") is True
+
+
+def cost_extension(cost: int | None, planner: QueryPlanner) -> dict[str, Any]:
+    """What `extensions` of an answer tell of its cost; nothing for introspection, which has none."""
+    return {} if cost is None else {"cost": {"requested": cost, "limit": planner.max_cost}}
 
 
 def known_query(documents: Documents, text: str, operation_name: str | None) -> Operation | None:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import asyncpg
 
 from app.domain.errors import HubError
 from app.domain.principals import Principal
-from graphql_schema.planner.builder import Builder, Extract
+from graphql_schema.planner.builder import Builder, Extract, TypesOf
 from graphql_schema.planner.decisions import Variables
 from graphql_schema.planner.fills import Fill, Opener, fill
 from graphql_schema.planner.sql import Expression
@@ -49,16 +49,17 @@ class Failure:
 class Plan:
     """A selection as one statement with a single text value: the JSON of its data.
 
-    `node_type` is the type of the node that `node` was asked for; `is_void` says that a failed root field may not be
-    null, so that there is no data at all.
+    `node_types` tells the types of the objects that `node` or `nodes` was asked for; `is_void` says that a failed root
+    field may not be null, so that there is no data at all; `cost` is that of the operation, in values.
     """
 
     sql: str
     extracts: tuple[Extract, ...]
     fills: tuple[Fill, ...] = ()
     failures: tuple[Failure, ...] = ()
-    node_type: str | None = None
+    node_types: TypesOf | None = None
     is_void: bool = False
+    cost: int = 0
 
     async def text(self, context: ReadContext, variables: Variables) -> str | None:
         """The JSON text of the data; None for null. Raises `Unavailable` when the database is away."""
@@ -79,13 +80,13 @@ class Plan:
 
 
 def compile_plan(
-    expression: Expression, build: Builder, failures: Sequence[Failure] = (), is_void: bool = False
+    expression: Expression, build: Builder, failures: Sequence[Failure] = (), is_void: bool = False, cost: int = 0
 ) -> Plan:
     """The plan that answers with this expression, for the builder that made it."""
     compiled = select(cast(expression, Text)).compile(dialect=DIALECT)
     constants = {**compiled.params, **build.constants}
     extracts = tuple(build.extracts.get(name) or _constant(constants[name]) for name in compiled.positiontup or ())
-    return Plan(compiled.string, extracts, tuple(build.fills), tuple(failures), build.node_type, is_void)
+    return Plan(compiled.string, extracts, tuple(build.fills), tuple(failures), build.node_types, is_void, cost)
 
 
 def _constant(value: Any) -> Extract:

@@ -16,10 +16,11 @@ from graphql import (
     is_non_null_type,
 )
 
-from app.domain.errors import HubError
+from app.domain.errors import HubError, TooExpensive
 from app.domain.principals import Principal
 from app.security.policy import PERMISSIONS, Permission
 from graphql_schema.planner.builder import Builder, Pair, Rights, as_object
+from graphql_schema.planner.costs import MAX_COST, cost_of
 from graphql_schema.planner.decisions import Decisions, DecisionTree, Variables
 from graphql_schema.planner.entities import entities_by_name
 from graphql_schema.planner.fills import Path
@@ -98,8 +99,9 @@ def rights_of(principal: Principal) -> Rights:
 class QueryPlanner:
     """Plans what is selected, once for each selection, set of rights, and shape of the variables."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, max_cost: int = MAX_COST) -> None:
         self._schema = schema
+        self.max_cost = max_cost
         self._entities = entities_by_name(schema.type_map)
         self._fields: Lru[tuple[object, ...], Plans] = Lru(SELECTIONS_KEPT)
         self.plans_made = 0
@@ -109,7 +111,7 @@ class QueryPlanner:
     def plan_operation(self, operation: Operation, variables: Variables, principal: Principal) -> Planned:
         """The plan of a query operation.
 
-        Raises `GraphQLError` where graphql-core would refuse the operation as a whole.
+        Raises `TooExpensive`, and `GraphQLError` where graphql-core would refuse the operation as a whole.
         """
         rights = rights_of(principal)
 
@@ -117,6 +119,10 @@ class QueryPlanner:
             return self._operation(operation, build)
 
         return self._find(operation.plans, operation.fragments, rights, variables, make)
+
+    def cost(self, operation: Operation, variables: Variables) -> int:
+        """What an operation of any kind costs. Raises `TooExpensive`, and `GraphQLError` as `plan_operation`."""
+        return self._affordable(operation, Selection(self._schema, operation.fragments, Decisions(variables)))
 
     def plan_field(
         self, info: GraphQLResolveInfo[Any], variables: Variables, principal: Principal, express: Express
@@ -161,6 +167,7 @@ class QueryPlanner:
         return planned
 
     def _operation(self, operation: Operation, build: Builder) -> Planned:
+        cost = self._affordable(operation, build.selection)
         root = as_object(self._schema.query_type)
         pairs: list[Pair] = []
         failures: list[Failure] = []
@@ -175,4 +182,10 @@ class QueryPlanner:
                 failures.append(Failure(selected.key, selected.nodes, error.with_traceback(None)))
                 pairs.append((selected.key, json_null()))
                 is_void = is_void or is_non_null_type(selected.field.type)
-        return compile_plan(object_json(pairs), build, failures, is_void)
+        return compile_plan(object_json(pairs), build, failures, is_void, cost)
+
+    def _affordable(self, operation: Operation, selection: Selection) -> int:
+        cost = cost_of(selection, operation.node)
+        if cost > self.max_cost:
+            raise TooExpensive(cost, self.max_cost)
+        return cost

@@ -1,6 +1,6 @@
 """What a field can be: a column, an expression, a relation, a sealed column, a fact about who asks, or a root field."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -12,11 +12,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from app.domain.errors import InvalidInput
 from app.domain.principals import Principal
 from app.security.policy import Permission
-from graphql_schema.planner.builder import TYPENAME, Builder, Rights, as_object, dotted, object_type, plan_of
+from graphql_schema.planner.builder import TYPENAME, Builder, Rights, dotted, object_type, plan_of
 from graphql_schema.planner.decisions import Answer
-from graphql_schema.planner.entities import Entity, Link, Row, link_by
-from graphql_schema.planner.fills import Fill, Path, SealedAs
-from graphql_schema.planner.keys import Malformed, NodeIds, parser_of, split_node_id
+from graphql_schema.planner.entities import Link, Row, link_by
+from graphql_schema.planner.fills import MARK, Fill, Path, SealedAs
+from graphql_schema.planner.keys import Malformed, NodeIds, parser_of
 from graphql_schema.planner.selection import Selected, Source
 from graphql_schema.planner.sql import (
     Expression,
@@ -155,7 +155,9 @@ class SealedPlan:
             return json_null()
         build.fills.append(Fill(path, of(row).entity.table.name, self.name, self.sealed_as))
         identity = cast(of(row)[of(row).entity.key[0]], Text)
-        return func.json_build_array(identity, _hex(of(row)[self.key]), _hex(of(row)[self.column]), type_=JSON())
+        return func.json_build_array(
+            text_constant(MARK), identity, _hex(of(row)[self.key]), _hex(of(row)[self.column]), type_=JSON()
+        )
 
 
 @dataclass(frozen=True)
@@ -197,30 +199,6 @@ class FindPlan:
         if isinstance(self.column.type, Text):
             return f"{self.argument} must be a text without NUL characters, of at most 2,000 characters."
         return f"{self.argument} must be a UUID."
-
-
-@dataclass(frozen=True)
-class NodePlan:
-    """Root: the node of a global id, of whatever type the id names; null when there is no such row."""
-
-    argument: str = "id"
-
-    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
-        source = selected.argument(self.argument)
-        judge = _NodeType(build.entities)
-        name = require(
-            build, source, judge, selected, path, self.argument, "id must be the `id` of a node of this hub."
-        )
-        type_ = as_object(build.selection.schema.get_type(str(name)))
-        build.node_type = type_.name
-        child = build.row(type_)
-        pairs = build.object(type_, child, selected.nodes, path)
-        ids = NodeIds(type_.name, child.entity)
-        found = [
-            child[column] == build.bind(source, _KeyPart(ids, index), column.type)
-            for index, column in enumerate(child.entity.key)
-        ]
-        return object_json(pairs, child.source(*found), child.own)
 
 
 class Fault(StrEnum):
@@ -279,33 +257,6 @@ class _Parses:
 
     def __hash__(self) -> int:
         return hash(self.column)
-
-
-@dataclass(frozen=True, eq=False)
-class _NodeType:
-    entities: Mapping[str, Entity]
-
-    def __call__(self, value: Any) -> Answer:
-        if value is None:
-            return Fault.NULL
-        try:
-            name, _ = split_node_id(value)
-            entity = self.entities.get(name)
-            if entity is None:
-                return Fault.MALFORMED
-            NodeIds(name, entity).parse(value)
-        except Malformed:
-            return Fault.MALFORMED
-        return name
-
-
-@dataclass(frozen=True)
-class _KeyPart:
-    ids: NodeIds
-    index: int
-
-    def __call__(self, value: Any) -> Any:
-        return self.ids.parse(value)[self.index]
 
 
 def _hex(value: Expression) -> Expression:
