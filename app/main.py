@@ -45,6 +45,7 @@ from graphql_schema.context import HubContext
 from graphql_schema.export import SDL_FILE
 from graphql_schema.http_transport import BODY_LIMIT
 from graphql_schema.schema import build_schema
+from graphql_schema.streams.hub import StreamHub
 from graphql_schema.view import GraphQLView
 
 SHUTDOWN_SECONDS = 10
@@ -124,10 +125,12 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
     def context_for(principal: Principal) -> HubContext:
         return hub().context(principal)
 
+    schema = build_schema(max_cost=settings.max_cost)
     view = GraphQLView(
-        build_schema(max_cost=settings.max_cost),
+        schema,
         authenticate=authenticate,
         context_for=context_for,
+        streams=StreamHub(schema, context_for),
     )
 
     @contextlib.asynccontextmanager

@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=10, ge=2, le=200, description="Connections for writes, of each process.")
     read_pool_size: int = Field(default=10, ge=1, le=200, description="Connections for reads, of each process.")
     max_cost: int = Field(
-        default=250_000, ge=1_000, description="How many values one GraphQL operation may ask for at most."
+        default=1_000_000, ge=1_000, description="How many values one GraphQL operation may ask for at most."
     )
     worker_concurrency: int = Field(default=8, ge=1, le=256, description="Executions that one worker runs at once.")
     lease_seconds: float = Field(default=15.0, ge=1.0, le=600.0, description="How long a worker's lease lasts.")

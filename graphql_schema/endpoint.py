@@ -8,6 +8,7 @@ import strawberry
 from graphql import GraphQLError
 
 from app.domain.principals import Principal
+from graphql_schema.streams.delivery import Streams
 
 Authenticate = Callable[[str], Awaitable[Principal]]
 """Turns a bearer token into its holder; raises `Unauthenticated` or `Unavailable`."""
@@ -25,3 +26,4 @@ class Endpoint:
     authenticate: Authenticate
     context_for: MakeContext
     describe: DescribeError
+    streams: Streams | None = None

@@ -14,17 +14,14 @@ from strawberry.types.graphql import OperationType
 from graphql_schema.errors import add_codes
 from graphql_schema.mutation import Mutation
 from graphql_schema.planner.costs import MAX_COST
+from graphql_schema.planner.documents import Documents
 from graphql_schema.planner.extension import (
-    DOCUMENTS_KEPT,
     Answered,
-    Document,
     PlannedReads,
     answer,
     cost_extension,
-    known_query,
     wants_cost,
 )
-from graphql_schema.planner.lru import Lru
 from graphql_schema.planner.planner import Operation, QueryPlanner
 from graphql_schema.planner.vocabulary import Vocabulary
 from graphql_schema.query import Query
@@ -40,7 +37,7 @@ class HubSchema(strawberry.Schema):
         _describe_inputs(self._schema.mutation_type)
         Vocabulary(self._schema).add()
         self.planner = QueryPlanner(self._schema, max_cost)
-        self.documents: Lru[str, Document] = Lru(DOCUMENTS_KEPT)
+        self.documents = Documents(self._schema)
 
     async def execute(
         self,
@@ -54,7 +51,7 @@ class HubSchema(strawberry.Schema):
     ) -> ExecutionResult:
         """As Strawberry does; a query that is known already goes straight to its plan, past all that was settled."""
         if self.extensions and query:
-            operation = known_query(self.documents, query, operation_name)
+            operation = self.documents.known_query(query, operation_name)
             if operation is not None:
                 answered = await self._straight(operation, variable_values or {}, context_value)
                 if answered is not None:

@@ -4,6 +4,7 @@ import strawberry
 
 from graphql_schema.agents.subscriptions import AgentSubscriptions
 from graphql_schema.decisions.subscriptions import DecisionSubscriptions
+from graphql_schema.events.subscriptions import EventSubscriptions
 from graphql_schema.metrics.subscriptions import MetricsSubscriptions
 from graphql_schema.model_assignments.subscriptions import ModelAssignmentSubscriptions
 from graphql_schema.quality_gates.subscriptions import QualityGateSubscriptions
@@ -24,5 +25,6 @@ class Subscription(
     QualityGateSubscriptions,
     ModelAssignmentSubscriptions,
     MetricsSubscriptions,
+    EventSubscriptions,
 ):
     pass

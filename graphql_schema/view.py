@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from graphql_schema.endpoint import Authenticate, DescribeError, Endpoint, MakeContext
 from graphql_schema.http_transport import BODY_LIMIT, serve_http
 from graphql_schema.outgoing import describe_error
+from graphql_schema.streams.delivery import Streams
 from graphql_schema.websocket import SERVICE_RESTART, GraphQLSocket, SocketLimits
 
 __all__ = ["BODY_LIMIT", "GraphQLView"]
@@ -28,8 +29,9 @@ class GraphQLView:
         context_for: MakeContext,
         describe: DescribeError = describe_error,
         limits: SocketLimits | None = None,
+        streams: Streams | None = None,
     ) -> None:
-        self._endpoint = Endpoint(schema, authenticate, context_for, describe)
+        self._endpoint = Endpoint(schema, authenticate, context_for, describe, streams)
         self._limits = limits or SocketLimits()
         self._sockets: dict[GraphQLSocket, asyncio.Task[Any] | None] = {}
         self._closing = False
@@ -47,6 +49,8 @@ class GraphQLView:
         tasks = [task for task in self._sockets.values() if task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_PATIENCE)
+        if self._endpoint.streams is not None:
+            await self._endpoint.streams.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one socket until it ends."""

@@ -7,7 +7,7 @@ message of its own. Everything that runs for a socket is a task of that socket, 
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from app.domain.principals import Principal
 from graphql_schema.endpoint import Endpoint
 from graphql_schema.incoming import GraphQLRequest, Malformed, bearer_token, parse_json, parse_request
 from graphql_schema.outgoing import encode_json, failed_before_data, masked, plain_error, result_body
+from graphql_schema.streams.delivery import Payload, Streams
 
 SUBPROTOCOL = "graphql-transport-ws"
 REASON_LIMIT = 123
@@ -78,6 +79,40 @@ class Violation(Exception):
 
 class PeerGone(Exception):
     """The peer is away, nothing can be sent any more."""
+
+
+class Taken:
+    """The payloads of one subscription that wait for their socket."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Payload] = []
+        self._changed = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.errors: Sequence[Mapping[str, Any]] | None = None
+
+    def deliver(self, payloads: Sequence[Payload]) -> None:
+        """Keep them."""
+        self._waiting += payloads
+        self._empty.clear()
+        self._changed.set()
+
+    async def ready(self) -> None:
+        """Return when nothing waits."""
+        await self._empty.wait()
+
+    def finish(self, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Nothing follows."""
+        self.errors = errors
+        self._changed.set()
+
+    async def next(self) -> list[Payload]:
+        """What waits, once there is something, or once nothing follows."""
+        self._empty.set()
+        await self._changed.wait()
+        self._changed.clear()
+        waiting, self._waiting = self._waiting, []
+        return waiting
 
 
 class GraphQLSocket:
@@ -232,6 +267,10 @@ class GraphQLSocket:
 
     async def _operate(self, operation_id: str, request: GraphQLRequest) -> None:
         assert self._principal is not None  # noqa: S101  (nothing is subscribed before the acknowledgement)
+        streams = self._endpoint.streams
+        if streams is not None and streams.takes(request):
+            await self._follow(streams, operation_id, request, self._principal)
+            return
         try:
             results: Any = await self._endpoint.schema.stream(
                 request.query,
@@ -249,6 +288,25 @@ class GraphQLSocket:
         self._forget(operation_id)
         if errors:
             await self._send_error(operation_id, errors)
+        else:
+            await self._send({"type": "complete", "id": operation_id})
+
+    async def _follow(self, streams: Streams, operation_id: str, request: GraphQLRequest, principal: Principal) -> None:
+        taken = Taken()
+        membership = await streams.open(request, principal, taken)
+        try:
+            while True:
+                for payload in await taken.next():
+                    frame = b'{"type":"next","id":%b,"payload":%b}' % (encode_json(operation_id), payload.body)
+                    await self._send_event({"type": "websocket.send", "text": frame.decode()})
+                    await asyncio.sleep(0)
+                if taken.errors is not None:
+                    break
+        finally:
+            await membership.leave()
+        self._forget(operation_id)
+        if taken.errors:
+            await self._send_error(operation_id, [dict(error) for error in taken.errors])
         else:
             await self._send({"type": "complete", "id": operation_id})
 

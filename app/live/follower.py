@@ -41,25 +41,46 @@ class Follower:
     def __aiter__(self) -> Self:
         return self
 
+    @property
+    def position(self) -> Position:
+        """Where the consumer is: it has every wanted event up to here, and none beyond."""
+        return self._position
+
     async def __anext__(self) -> EventRecord:
         """The next event. Raises `ResyncRequired` if the database was replaced, `Unavailable` if the tail stopped."""
+        return (await self.batch(1))[0]
+
+    async def batch(self, most: int) -> list[EventRecord]:
+        """The next events, one at least, at most `most`: what is there at once. Raises as `__anext__`."""
         while True:
+            events = await self.ready(most)
+            if events:
+                return events
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def ready(self, most: int) -> list[EventRecord]:
+        """The next events that there are already, at most `most`; none once the tail has nothing more to hand on.
+
+        Raises as `__anext__`.
+        """
+        events: list[EventRecord] = []
+        while len(events) < most:
             if self._failure is not None:
                 raise self._failure
             if self._backlog:
                 event = self._backlog.popleft()
-            elif not self._joined:
-                await self._catch_up()
-                continue
-            elif self._queue:
+            elif self._joined and self._queue:
                 event = self._queue.popleft()
+            elif self._joined or events:
+                break
             else:
-                self._wake.clear()
-                await self._wake.wait()
+                await self._catch_up()
                 continue
             if event.position.key > self._position.key:
                 self._position = event.position
-                return event
+                events.append(event)
+        return events
 
     def offer(self, event: EventRecord, before: Position) -> None:
         """Take an event from the tail; `before` is the place of the event in front of it in the log."""

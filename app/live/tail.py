@@ -89,6 +89,20 @@ class EventTail:
         """How many follow now."""
         return len(self._followers)
 
+    @property
+    def database(self) -> DatabaseIdentity:
+        """Which database is followed. Raises `Unavailable` before `start`."""
+        if self._database is None:
+            raise Unavailable("The event log is not followed yet. Try again in a moment.")
+        return self._database
+
+    @property
+    def position(self) -> Position:
+        """The place of the last event that was handed on. Raises `Unavailable` before `start`."""
+        if self._position is None:
+            raise Unavailable("The event log is not followed yet. Try again in a moment.")
+        return self._position
+
     async def start(self) -> None:
         """Take up the place at the end of the log and begin to follow. Raises `Unavailable`."""
         wakeup = self._wakeup = self._hints.subscribe() if self._hints is not None else Wakeup(set())

@@ -1,15 +1,14 @@
 """Subscriptions to model assignments."""
 
-from collections.abc import AsyncGenerator
-from typing import Annotated
-
 import strawberry
 
 from app.domain.events import Aggregate
-from graphql_schema.context import Info
-from graphql_schema.live import After, Change, follow, optional, uuid_text
+from db.tables.model_assignments import model_assignments
 from graphql_schema.model_assignments.types import ModelAssignment
-from graphql_schema.planner.bridge import entity_of
+from graphql_schema.streams.changes import Change, subject
+from graphql_schema.streams.declaring import Narrowing, StreamPlan, of_agent, of_execution, stream, uuid_text
+
+ASSIGNMENT = model_assignments.c
 
 
 @strawberry.type(
@@ -17,7 +16,7 @@ from graphql_schema.planner.bridge import entity_of
     "recorded and activated right after its failure."
 )
 class ModelAssignmentChange(Change):
-    model_assignment: ModelAssignment | None = entity_of(
+    model_assignment: ModelAssignment | None = subject(
         "ModelAssignment",
         description="The assignment as it is when this payload is sent, which may be later than the event.",
     )
@@ -25,27 +24,14 @@ class ModelAssignmentChange(Change):
 
 @strawberry.type
 class ModelAssignmentSubscriptions:
-    @strawberry.subscription(description="Events of model assignments.")
-    def model_assignment_changed(
-        self,
-        info: Info,
-        assignment_id: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Only this assignment.")
-        ] = strawberry.UNSET,
-        agent_id: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Only assignments of this agent.")
-        ] = strawberry.UNSET,
-        execution_id: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Only assignments of this workflow execution.")
-        ] = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-    ) -> AsyncGenerator[ModelAssignmentChange, None]:
-        return follow(
-            info,
-            ModelAssignmentChange,
+    model_assignment_changed: ModelAssignmentChange = stream(
+        StreamPlan(
             Aggregate.MODEL_ASSIGNMENT,
-            after=after,
-            entity_id=optional(uuid_text, "assignmentId", assignment_id),
-            agent_id=agent_id,
-            execution_id=execution_id,
-        )
+            (
+                Narrowing("assignmentId", uuid_text, "Only this assignment."),
+                of_agent("Only assignments of this agent.", ASSIGNMENT.agent_id),
+                of_execution("Only assignments of this workflow execution.", ASSIGNMENT.execution_id),
+            ),
+        ),
+        description="Events of model assignments.",
+    )

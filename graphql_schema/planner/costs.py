@@ -28,7 +28,7 @@ from graphql_schema.planner.pages import Part
 from graphql_schema.planner.selection import Selected, Selection
 from graphql_schema.planner.windows import PAGE_DEFAULT, judge_size
 
-MAX_COST = 250_000
+MAX_COST = 1_000_000
 """Unless the settings say otherwise."""
 COUNT_COST = 100
 """Of a `totalCount`, which looks at up to 10,000 rows of an index."""

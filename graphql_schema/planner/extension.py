@@ -5,37 +5,19 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from graphql import DocumentNode, ExecutionResult, GraphQLError, OperationType, located_error
+from graphql import ExecutionResult, GraphQLError, OperationType, located_error
 from graphql.execution.values import VariableValues, get_variable_values
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.schema import validate_document
 from strawberry.types import ExecutionResult as PlannedResult
 
 from app.domain.errors import HubError, TooExpensive
 from graphql_schema.errors import typed_error
-from graphql_schema.limits import MAX_TOKENS, VALIDATION_RULES, over_the_limits
-from graphql_schema.planner.lru import Lru
+from graphql_schema.planner.documents import WHICH_OPERATION, Document, Documents
 from graphql_schema.planner.plan import Failure, Plan, ReadContext
-from graphql_schema.planner.planner import Operation, QueryPlanner, operations_of
+from graphql_schema.planner.planner import Operation, QueryPlanner
 
-DOCUMENTS_KEPT = 512
-LONGEST_KEPT = 32_768
-"""Characters: longer documents are parsed anew each time, so that they cannot fill the memory."""
 COERCION_ERRORS_MAX = 50
 """As many as graphql-core tells."""
-WHICH_OPERATION = "Must provide operation name if query contains multiple operations."
-
-
-@dataclass
-class Document:
-    """A parsed document, what validation said of it, and its operations with their plans."""
-
-    node: DocumentNode
-    operations: dict[str | None, Operation]
-    errors: tuple[GraphQLError, ...] | None = None
-
-
-Documents = Lru[str, Document]
 
 
 class PlannedReads(SchemaExtension):
@@ -45,31 +27,17 @@ class PlannedReads(SchemaExtension):
     cost: int | None = None
 
     def on_parse(self) -> Iterator[None]:
-        """Take the document from the cache, or keep it there when it was parsed."""
+        """Take the document from those that are kept. Raises `GraphQLError` for what cannot be parsed."""
         context = self.execution_context
-        documents, text = _documents(context.schema), context.query or ""
-        self.document = documents.get(text)
-        if self.document is not None:
-            context.graphql_document = self.document.node
-            yield
-            return
-        context.parse_options["max_tokens"] = MAX_TOKENS
+        self.document = _documents(context.schema).prepare(context.query or "")
+        context.graphql_document = self.document.node
         yield
-        if context.graphql_document is not None:
-            node = context.graphql_document
-            self.document = Document(node, operations_of(node))
-            if len(text) <= LONGEST_KEPT:
-                documents.put(text, self.document)
 
     def on_validate(self) -> Iterator[None]:
-        """Validate a document once; the limits come first, so that what breaks them costs no validation."""
-        context, document = self.execution_context, self.document
-        if document is not None:
-            if document.errors is None:
-                schema = context.schema._schema
-                refused = over_the_limits(document.node) or validate_document(schema, document.node, VALIDATION_RULES)
-                document.errors = tuple(refused)
-            context.pre_execution_errors = list(document.errors) or self._ambiguity(document) or self._unaffordable()
+        """Tell what validation said."""
+        if self.document is not None:
+            errors = list(self.document.errors) or self._ambiguity(self.document) or self._unaffordable()
+            self.execution_context.pre_execution_errors = errors
         yield
 
     async def on_execute(self) -> AsyncIterator[None]:
@@ -160,16 +128,6 @@ def wants_cost(asked: Mapping[str, Any] | None) -> bool:
 def cost_extension(cost: int | None, planner: QueryPlanner) -> dict[str, Any]:
     """What `extensions` of an answer tell of its cost; nothing for introspection, which has none."""
     return {} if cost is None else {"cost": {"requested": cost, "limit": planner.max_cost}}
-
-
-def known_query(documents: Documents, text: str, operation_name: str | None) -> Operation | None:
-    """The query operation of a document that was parsed and found valid before; None where there is more to do."""
-    document = documents.get(text)
-    if document is None or document.errors != () or (operation_name is None and len(document.operations) != 1):
-        return None
-    named = operation_name if operation_name is not None else next(iter(document.operations))
-    operation = document.operations.get(named)
-    return operation if operation is not None and operation.node.operation is OperationType.QUERY else None
 
 
 def _planner(schema: Any) -> QueryPlanner:

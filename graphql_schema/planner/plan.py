@@ -37,6 +37,19 @@ class ReadContext(Protocol):
 
 
 @dataclass(frozen=True)
+class Statement:
+    """One statement with a single value, and how its arguments are taken from a request."""
+
+    sql: str
+    extracts: tuple[Extract, ...]
+
+    async def fetch(self, context: ReadContext, variables: Variables) -> Any:
+        """The value. Raises `Unavailable` when the database is away."""
+        arguments = [extract(variables, context.principal) for extract in self.extracts]
+        return await context.database.fetch_value(self.sql, arguments)
+
+
+@dataclass(frozen=True)
 class Failure:
     """A root field that cannot be answered: it is null, and the error says why."""
 
@@ -53,8 +66,7 @@ class Plan:
     field may not be null, so that there is no data at all; `cost` is that of the operation, in values.
     """
 
-    sql: str
-    extracts: tuple[Extract, ...]
+    statement: Statement
     fills: tuple[Fill, ...] = ()
     failures: tuple[Failure, ...] = ()
     node_types: TypesOf | None = None
@@ -63,30 +75,31 @@ class Plan:
 
     async def text(self, context: ReadContext, variables: Variables) -> str | None:
         """The JSON text of the data; None for null. Raises `Unavailable` when the database is away."""
-        text = await self._fetch(context, variables)
+        text: str | None = await self.statement.fetch(context, variables)
         if text is None or not self.fills:
             return text
         return orjson.dumps(fill(orjson.loads(text), self.fills, context.sealer)).decode()
 
     async def value(self, context: ReadContext, variables: Variables) -> Any:
         """The data itself, parsed."""
-        text = await self._fetch(context, variables)
+        text: str | None = await self.statement.fetch(context, variables)
         return None if text is None else fill(orjson.loads(text), self.fills, context.sealer)
-
-    async def _fetch(self, context: ReadContext, variables: Variables) -> str | None:
-        arguments = [extract(variables, context.principal) for extract in self.extracts]
-        text: str | None = await context.database.fetch_value(self.sql, arguments)
-        return text
 
 
 def compile_plan(
     expression: Expression, build: Builder, failures: Sequence[Failure] = (), is_void: bool = False, cost: int = 0
 ) -> Plan:
     """The plan that answers with this expression, for the builder that made it."""
-    compiled = select(cast(expression, Text)).compile(dialect=DIALECT)
+    statement = compile_statement(cast(expression, Text), build)
+    return Plan(statement, tuple(build.fills), tuple(failures), build.node_types, is_void, cost)
+
+
+def compile_statement(expression: Expression, build: Builder) -> Statement:
+    """The statement that selects this expression, for the builder that made it."""
+    compiled = select(expression).compile(dialect=DIALECT)
     constants = {**compiled.params, **build.constants}
-    extracts = tuple(build.extracts.get(name) or _constant(constants[name]) for name in compiled.positiontup or ())
-    return Plan(compiled.string, extracts, tuple(build.fills), tuple(failures), build.node_types, is_void, cost)
+    extracts = (build.extracts.get(name) or _constant(constants[name]) for name in compiled.positiontup or ())
+    return Statement(compiled.string, tuple(extracts))
 
 
 def _constant(value: Any) -> Extract:

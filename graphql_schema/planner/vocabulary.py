@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import NULLTYPE, TypeEngine
 
 from graphql_schema.planner.builder import as_object, object_type_of, plan_of
-from graphql_schema.planner.entities import Entity, Row, entity_of_type
+from graphql_schema.planner.entities import BACK_REFERENCE, SUBJECT_TYPE, Entity, Row, entity_of_type
 from graphql_schema.planner.group_types import GroupTypes, screaming
 from graphql_schema.planner.plans import ColumnPlan, ComputedPlan, OnePlan, RelationPlan
 
@@ -132,7 +132,7 @@ class Vocabulary:
         self._groups = GroupTypes(schema, self._made)
 
     def add(self) -> None:
-        """Give every connection of entities the arguments `filter` and `orderBy`, and the field `groups`."""
+        """Give connections of entities the arguments `filter` and `orderBy`, and `groups`; give streams a filter."""
         for field in list(self._connections()):
             node = object_type_of(field, is_list=True)
             self._groups.add(as_object(get_named_type(field.type)), node, columns_of(node))
@@ -143,6 +143,12 @@ class Vocabulary:
                 GraphQLList(GraphQLNonNull(self.order_of(node))),
                 description=f"The order, by the first term, then by the second, at most {ORDER_TERMS_MAX}; what is "
                 "equal in all of them is in the order of its key. Without it, as this connection's description says.",
+            )
+        for field, subject in self._streams():
+            field.args["filter"] = GraphQLArgument(
+                self.filter_of(subject),
+                description="Only events whose subject fits this, as it is when the payload is made. Everything that "
+                "is said must hold.",
             )
         # the fields of inputs refer to each other in circles and are made when they are looked at
         for made in list(self._made.values()):
@@ -162,6 +168,15 @@ class Vocabulary:
                 for field in type_.fields.values():
                     if _holds_entities(field):
                         yield field
+
+    def _streams(self) -> Iterator[tuple[GraphQLField, GraphQLObjectType]]:
+        """The fields of Subscription whose payloads have a subject, with its type."""
+        root = self._schema.subscription_type
+        for field in root.fields.values() if root else ():
+            for part in as_object(get_named_type(field.type)).fields.values():
+                type_ = part.extensions[BACK_REFERENCE].metadata.get(SUBJECT_TYPE)
+                if type_ is not None:
+                    yield field, as_object(self._schema.get_type(type_))
 
     def filter_of(self, type_: GraphQLObjectType) -> GraphQLInputObjectType:
         """The filter over objects of an entity's type."""

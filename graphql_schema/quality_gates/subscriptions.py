@@ -1,15 +1,12 @@
 """Subscriptions to quality gates."""
 
-from collections.abc import AsyncGenerator
-from typing import Annotated
-
 import strawberry
 
 from app.domain.events import Aggregate
-from graphql_schema.context import Info
-from graphql_schema.live import After, Change, follow, optional, uuid_text
-from graphql_schema.planner.bridge import entity_of
+from db.tables.quality_gates import quality_gates
 from graphql_schema.quality_gates.types import QualityGateExecution
+from graphql_schema.streams.changes import Change, subject
+from graphql_schema.streams.declaring import Narrowing, StreamPlan, of_execution, stream, uuid_text
 
 
 @strawberry.type(
@@ -17,7 +14,7 @@ from graphql_schema.quality_gates.types import QualityGateExecution
     "escalation_resolved, approved, rejected or revision_requested."
 )
 class QualityGateChange(Change):
-    quality_gate: QualityGateExecution | None = entity_of(
+    quality_gate: QualityGateExecution | None = subject(
         "QualityGateExecution",
         description="The gate as it is when this payload is sent, which may be later than the event.",
     )
@@ -25,21 +22,13 @@ class QualityGateChange(Change):
 
 @strawberry.type
 class QualityGateSubscriptions:
-    @strawberry.subscription(description="Events of quality gates: changes of status and reviews.")
-    def quality_gate_changed(
-        self,
-        info: Info,
-        gate_id: Annotated[strawberry.ID | None, strawberry.argument(description="Only this gate.")] = strawberry.UNSET,
-        execution_id: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Only gates of this workflow execution.")
-        ] = strawberry.UNSET,
-        after: After = strawberry.UNSET,
-    ) -> AsyncGenerator[QualityGateChange, None]:
-        return follow(
-            info,
-            QualityGateChange,
+    quality_gate_changed: QualityGateChange = stream(
+        StreamPlan(
             Aggregate.QUALITY_GATE,
-            after=after,
-            entity_id=optional(uuid_text, "gateId", gate_id),
-            execution_id=execution_id,
-        )
+            (
+                Narrowing("gateId", uuid_text, "Only this gate."),
+                of_execution("Only gates of this workflow execution.", quality_gates.c.workflow_execution_id),
+            ),
+        ),
+        description="Events of quality gates: changes of status and reviews.",
+    )

@@ -28,10 +28,14 @@ class Payload:
 
 
 class Receiver(Protocol):
-    """Who takes the payloads of one subscription. Its methods return at once and never raise."""
+    """Who takes the payloads of one subscription. All but `ready` return at once, and none raises."""
 
     def deliver(self, payloads: Sequence[Payload]) -> None:
         """Take what a tick of the stream brought, in order."""
+        ...
+
+    async def ready(self) -> None:
+        """Return when what was delivered is mostly sent, so that one who catches up does not overrun its bounds."""
         ...
 
     def finish(self, errors: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -49,6 +53,10 @@ class Membership(Protocol):
 
 class Streams(Protocol):
     """What opens subscriptions for the transports."""
+
+    def takes(self, request: GraphQLRequest) -> bool:
+        """Whether the request runs a subscription. One that cannot be parsed does not."""
+        ...
 
     async def open(self, request: GraphQLRequest, principal: Principal, receiver: Receiver) -> Membership:
         """Start a subscription operation for a receiver: by its document, variables and the rights of who asks.

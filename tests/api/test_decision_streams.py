@@ -23,8 +23,10 @@ from app.services.reports import ReportWriter
 from db.session import Database
 from graphql_schema.context import HubContext
 from graphql_schema.schema import build_schema
+from graphql_schema.streams.hub import StreamHub
 from tests.services.deciding import JOHN, a_decision
 from tests.services.makers import ADMIN, SEALER, a_running_task, an_agent, an_execution, run
+from tests.streams.listening import listen
 
 SCHEMA = build_schema()
 
@@ -50,16 +52,11 @@ async def a_cursor(context: HubContext) -> str:
 async def follow(context: HubContext, field: str, selection: str, number: int, **arguments: str) -> list[Any]:
     """The next payloads, so many, after the test's cursor."""
     given = ", ".join(f'{name}: "{value}"' for name, value in arguments.items())
-    stream: Any = await SCHEMA.subscribe(
-        f"subscription {{ {field}({given}) {{ eventType version {selection} }} }}", context_value=context
-    )
-    payloads: list[Any] = []
-    async with asyncio.timeout(20):
-        while len(payloads) < number:
-            result = await anext(stream)
-            assert result.errors is None
-            payloads.append(result.data[field])
-    await stream.aclose()
+    streams = StreamHub(SCHEMA, lambda _: context)
+    listener = await listen(streams, f"subscription {{ {field}({given}) {{ eventType version {selection} }} }}")
+    payloads = await listener.take(number)
+    await listener.leave()
+    assert streams.streams == 0
     return payloads
 
 
@@ -126,9 +123,7 @@ async def test_model_assignments(database: Database, context: HubContext) -> Non
     ],
 )
 async def test_a_malformed_id_is_refused(context: HubContext, field: str, argument: str) -> None:
-    stream: Any = await SCHEMA.subscribe(f"subscription {{ {field}({argument}) {{ cursor }} }}", context_value=context)
-    result = await anext(stream)
+    streams = StreamHub(SCHEMA, lambda _: context)
+    listener = await listen(streams, f"subscription {{ {field}({argument}) {{ cursor }} }}")
     name, _, _ = argument.partition(":")
-    assert [(error.extensions["code"], error.extensions["field"]) for error in result.errors] == [
-        ("INVALID_INPUT", name)
-    ]
+    assert [error["extensions"] for error in await listener.refusal()] == [{"code": "INVALID_INPUT", "field": name}]

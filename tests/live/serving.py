@@ -9,7 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
-from app.domain.principals import Role
+from app.domain.principals import Principal, Role
 from app.live.hints import HintSender
 from app.live.tail import EventTail
 from app.security.tokens import Authenticator, new_secret
@@ -18,6 +18,7 @@ from app.services.reports import ReportWriter
 from db.session import Database
 from graphql_schema.context import HubContext
 from graphql_schema.schema import build_schema
+from graphql_schema.streams.hub import StreamHub
 from graphql_schema.view import BODY_LIMIT, GraphQLView
 from tests.services.makers import ADMIN, SEALER
 
@@ -28,6 +29,7 @@ class ServedHub:
 
     database: Database
     tail: EventTail
+    streams: StreamHub
     view: GraphQLView
     server: uvicorn.Server
     port: int
@@ -49,10 +51,17 @@ async def serve_hub(database_url: str, port: int = 0) -> AsyncIterator[ServedHub
     await database.open()
     hints, reports = HintSender(database), ReportWriter(database)
     tail = EventTail(database_url, hints)
+    schema = build_schema()
+
+    def context_for(principal: Principal) -> HubContext:
+        return HubContext(principal, database, tail, SEALER, reports)
+
+    streams = StreamHub(schema, context_for)
     view = GraphQLView(
-        build_schema(),
+        schema,
         authenticate=Authenticator(database).authenticate,
-        context_for=lambda principal: HubContext(principal, database, tail, SEALER, reports),
+        context_for=context_for,
+        streams=streams,
     )
     secret = new_secret()
     await database.transact(lambda session: create_token(session, ADMIN, CreateToken("tester", Role.ADMIN, secret)))
@@ -77,7 +86,7 @@ async def serve_hub(database_url: str, port: int = 0) -> AsyncIterator[ServedHub
             await asyncio.sleep(0.01)  # uvicorn has no event for it
         listening = server.servers[0].sockets[0].getsockname()[1]
         try:
-            yield ServedHub(database, tail, view, server, listening, secret)
+            yield ServedHub(database, tail, streams, view, server, listening, secret)
         finally:
             server.should_exit = True
             await serving

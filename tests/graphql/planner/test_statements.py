@@ -2,7 +2,7 @@
 
 from app.domain.principals import Role
 from db.session import Database
-from graphql_schema.planner import extension
+from graphql_schema.planner import documents
 from graphql_schema.schema import HubSchema, build_schema
 from tests.graphql.planner import world
 from tests.graphql.planner.conftest import Reader, principal
@@ -87,7 +87,7 @@ async def test_one_document_makes_a_bounded_number_of_plans(hub: Database) -> No
 
 async def test_long_documents_are_not_kept(admin: Reader, schema: HubSchema) -> None:
     before = len(schema.documents)
-    await admin.data("{ viewer { name } } #" + "x" * extension.LONGEST_KEPT)
+    await admin.data("{ viewer { name } } #" + "x" * documents.LONGEST_KEPT)
     assert len(schema.documents) == before
 
 

@@ -41,10 +41,10 @@ class Subscriber:
 
     async def follow(self, query: str, **variables: Any) -> None:
         """Subscribe, and return once what happens from now on will come."""
-        before = self._hub.tail.followers
+        before = self._hub.streams.members
         self._followed += 1
         await self.subscribe(str(self._followed), query, variables)
-        await eventually(lambda: self._hub.tail.followers > before)
+        await eventually(lambda: self._hub.streams.members > before)
 
     async def subscribe(self, operation_id: str, query: str, variables: dict[str, Any]) -> None:
         payload = {"query": query, "variables": variables}
@@ -253,5 +253,5 @@ async def test_closing_the_socket_leaves_no_follower(hub: ServedHub) -> None:
             await client.follow("subscription { taskChanged { cursor } }")
         await a_task(hub.database)
         await client.take(3)
-        assert hub.tail.followers == 3
+        assert (hub.streams.members, hub.streams.streams, hub.tail.followers) == (3, 1, 1)
     await eventually(lambda: hub.tail.followers == hub.view.open_sockets == 0)
