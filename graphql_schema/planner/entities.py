@@ -12,6 +12,8 @@ from app.security.policy import Permission
 
 BACK_REFERENCE = "strawberry-definition"
 """The extension of a graphql-core element that holds the Strawberry element which it was made of."""
+STREAM = "stream"
+"""The entry of a subscription's metadata with its plan."""
 SUBJECT_TYPE = "subject type"
 """The entry of a field's metadata with the type of the entity that a stream's payload is about."""
 

@@ -26,6 +26,8 @@ from sqlalchemy import Column
 GROUPS_DEFAULT = 100
 GROUPS_MAX = 1_000
 GROUP_TERMS_MAX = 4
+MERGED = "merged"
+"""The field of a stream's payload with the figures of all that it stands for."""
 GROUPABLE = frozenset({"String", "ID", "Boolean", "Int", "DateTime"})
 NUMBERS = frozenset({"Int", "BigInt", "Decimal", "Float"})
 
@@ -71,6 +73,16 @@ class GroupTypes:
                     description=f"How many groups at most, from 1 to {GROUPS_MAX}; {GROUPS_DEFAULT} when left out.",
                 ),
             },
+        )
+
+    def add_merged(
+        self, payload: GraphQLObjectType, node: GraphQLObjectType, columns: Mapping[str, Column[Any]]
+    ) -> None:
+        """Give the payload of a stream the field `merged`: the figures of all that one payload stands for."""
+        payload.fields[MERGED] = _field(
+            GraphQLNonNull(self._group(node, columns)),
+            "The figures of all that this payload stands for: with `minInterval` those of the interval, else the one. "
+            "Its `key` is null throughout.",
         )
 
     def _term(self, node: GraphQLObjectType, columns: Mapping[str, Column[Any]]) -> GraphQLInputObjectType:

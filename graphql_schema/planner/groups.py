@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLObjectType, get_named_type
-from sqlalchemy import ColumnElement, Double, Numeric, cast, func
+from sqlalchemy import ColumnElement, Double, Numeric, cast, func, true
 
 from app.domain.errors import InvalidInput
 from graphql_schema.planner.builder import Builder, Pair, dotted, object_type
@@ -20,6 +20,7 @@ from graphql_schema.planner.sql import (
     array_json,
     json_null,
     number,
+    object_json,
     render,
     rows_json,
     text_constant,
@@ -70,13 +71,29 @@ def groups_json(
     grouping = Grouping(build, path, node, row, _by(build, selected, path, node))
     most = _most(build, selected, path)
     keys = [grouping.key(asked) for asked in grouping.by]
-    pairs = [
-        (part.key, _part(grouping, part)) for part in build.selection.fields(object_type(selected), selected.nodes)
-    ]
+    pairs = _pairs(grouping, selected)
     source = row.source(*conditions(row))
-    if keys:
-        source = source.group_by(*keys).order_by(*keys)
+    # without an aggregate among what is selected, one group would be a row for each of its objects
+    source = source.group_by(*keys).order_by(*keys) if keys else source.having(true())
     return array_json(rows_json(pairs, source.limit(number(most)), row.own))
+
+
+def one_group_json(
+    build: Builder,
+    selected: Selected,
+    path: Path,
+    node: GraphQLObjectType,
+    row: Row,
+    conditions: Sequence[ColumnElement[bool]],
+) -> Expression:
+    """The JSON of one group: of all rows that meet the conditions."""
+    grouping = Grouping(build, path, node, row, ())
+    return object_json(_pairs(grouping, selected), row.source(*conditions).having(true()), row.own)
+
+
+def _pairs(grouping: Grouping, selected: Selected) -> list[Pair]:
+    fields = grouping.build.selection.fields(object_type(selected), selected.nodes)
+    return [(part.key, _part(grouping, part)) for part in fields]
 
 
 def _part(grouping: Grouping, part: Selected) -> Expression:

@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import NULLTYPE, TypeEngine
 
 from graphql_schema.planner.builder import as_object, object_type_of, plan_of
-from graphql_schema.planner.entities import BACK_REFERENCE, SUBJECT_TYPE, Entity, Row, entity_of_type
+from graphql_schema.planner.entities import BACK_REFERENCE, STREAM, SUBJECT_TYPE, Entity, Row, entity_of_type
 from graphql_schema.planner.group_types import GroupTypes, screaming
 from graphql_schema.planner.plans import ColumnPlan, ComputedPlan, OnePlan, RelationPlan
 
@@ -144,12 +144,14 @@ class Vocabulary:
                 description=f"The order, by the first term, then by the second, at most {ORDER_TERMS_MAX}; what is "
                 "equal in all of them is in the order of its key. Without it, as this connection's description says.",
             )
-        for field, subject in self._streams():
+        for field, subject in list(self._streams()):
             field.args["filter"] = GraphQLArgument(
                 self.filter_of(subject),
                 description="Only events whose subject fits this, as it is when the payload is made. Everything that "
                 "is said must hold.",
             )
+            if getattr(field.extensions[BACK_REFERENCE].metadata[STREAM], "merged_by", None) is not None:
+                self._groups.add_merged(as_object(get_named_type(field.type)), subject, columns_of(subject))
         # the fields of inputs refer to each other in circles and are made when they are looked at
         for made in list(self._made.values()):
             self._complete(made)

@@ -17,11 +17,10 @@ from app.domain.errors import InvalidInput
 from app.domain.events import Aggregate
 from app.live.records import ANY_DETAIL, EventFilter, EventRecord
 from graphql_schema.planner.builder import Rights
+from graphql_schema.planner.entities import STREAM
 from graphql_schema.planner.fields import argument
 from graphql_schema.scalars import Cursor
 
-STREAM = "stream"
-"""The key of a field's metadata under which its plan is declared."""
 AFTER = "after"
 SNAPSHOT = "snapshot"
 MIN_INTERVAL = "minInterval"
@@ -53,7 +52,8 @@ class StreamPlan:
     """Which events a subscription tells.
 
     `snapshots` says that the stream can begin with what is there; `merges` that of several events of one entity the
-    latest may stand for all: of one entity, or of those whose detail `merged_by` is equal.
+    latest may stand for all: of one entity, or of those whose detail `merged_by` is equal, whose subjects' figures the
+    payload's field `merged` then tells together.
     """
 
     aggregate: Aggregate | None

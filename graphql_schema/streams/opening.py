@@ -17,12 +17,12 @@ from graphql_schema.incoming import GraphQLRequest
 from graphql_schema.planner.builder import Builder, as_object
 from graphql_schema.planner.decisions import Decisions
 from graphql_schema.planner.documents import WHICH_OPERATION, Document
-from graphql_schema.planner.entities import BACK_REFERENCE, entities_by_name
+from graphql_schema.planner.entities import BACK_REFERENCE, STREAM, entities_by_name
 from graphql_schema.planner.extension import coerce
 from graphql_schema.planner.planner import Operation, rights_of
 from graphql_schema.planner.selection import FromVariable, Selected, Selection
 from graphql_schema.schema import HubSchema
-from graphql_schema.streams.declaring import AFTER, INTERVAL_MAX, MIN_INTERVAL, SNAPSHOT, STREAM, Keeps, StreamPlan
+from graphql_schema.streams.declaring import AFTER, INTERVAL_MAX, MIN_INTERVAL, SNAPSHOT, Keeps, StreamPlan
 
 ONE_FIELD = "A subscription asks for exactly one field, and it must not be left out by a directive."
 

@@ -7,17 +7,20 @@ the ids. A filter is judged by the same statement, on the subject as it is then.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import orjson
 from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema
-from sqlalchemy import ARRAY, ColumnClause, ColumnElement, Text, case, cast, exists, func, select
+from sqlalchemy import ARRAY, Column, ColumnClause, ColumnElement, Integer, Text, case, cast, exists, func, select
 
 from app.live.records import EventRecord
 from graphql_schema.planner.builder import TYPENAME, Builder, as_object, object_type
 from graphql_schema.planner.entities import BACK_REFERENCE, SUBJECT_TYPE, Row
 from graphql_schema.planner.fills import Fill, Path, fill
 from graphql_schema.planner.filters import Conditions, conditions_of
+from graphql_schema.planner.group_types import MERGED
+from graphql_schema.planner.groups import one_group_json
 from graphql_schema.planner.keys import parser_of
 from graphql_schema.planner.plan import ReadContext, Statement, compile_statement
 from graphql_schema.planner.selection import Given, Selected
@@ -26,8 +29,17 @@ from graphql_schema.streams.changes import SUBJECT, TOLD, Told
 
 IDS = "the subjects' ids"
 """Where the ids come along with the variables, under a name that no variable can have."""
+PLACES = "the places of the subjects that others were merged into"
+MERGED_IDS = "the ids of all that were merged"
 YES = "yes"
 FILTER = "filter"
+
+
+class Merged(NamedTuple):
+    """An event to be told, with the entities of all events that it stands for, its own among them."""
+
+    event: EventRecord
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,20 +66,25 @@ class Renderer:
     is_filtered: bool = False
 
     async def render(
-        self, events: Sequence[EventRecord], context: ReadContext, variables: Mapping[str, Any]
+        self, told: Sequence[Merged], context: ReadContext, variables: Mapping[str, Any]
     ) -> list[bytes | None]:
-        """The body of each event's payload; None for those that the filter leaves out. Raises `Unavailable`."""
-        found = await self._found(events, context, variables)
-        return [self._body(event, found) for event in events]
+        """The body of each payload; None for those that the filter leaves out. Raises `Unavailable`."""
+        found = await self._found(told, context, variables)
+        return [self._body(each.event, found) for each in told]
 
     async def _found(
-        self, events: Sequence[EventRecord], context: ReadContext, variables: Mapping[str, Any]
+        self, told: Sequence[Merged], context: ReadContext, variables: Mapping[str, Any]
     ) -> dict[str, list[Any]]:
         """By the subject's id: its parts as JSON, and whether it fits."""
         if self.statement is None or self.id_of is None:
             return {}
-        ids = list({self.id_of(event): None for event in events})
-        texts = await self.statement.fetch(context, {**variables, IDS: ids})
+        merged = {self.id_of(each.event): each.ids for each in told}
+        ids = list(merged)
+        places = {
+            PLACES: [at for at, id_ in enumerate(ids, 1) for _ in merged[id_]],
+            MERGED_IDS: [*chain(*merged.values())],
+        }
+        texts = await self.statement.fetch(context, {**variables, IDS: ids, **places})
         shown = [part for part in self.parts if part.told is None]
         columns = [texts[start : start + len(ids)] for start in range(0, len(texts), len(ids))]
         return {
@@ -121,6 +138,9 @@ def subject_of(schema: GraphQLSchema, payload: GraphQLObjectType) -> Subject | N
 
 
 def _part(asked: "_Asked", selected: Selected, path: Path) -> Part:
+    if selected.name == MERGED:
+        asked.count(selected, path)
+        return Part(selected.key)
     is_subject = selected.name != TYPENAME and SUBJECT in _metadata(selected.field)
     return Part(selected.key, fills=asked.show(selected, path)) if is_subject else _told_part(selected)
 
@@ -158,6 +178,19 @@ class _Asked:
         self._columns.append(cast(shown, Text))
         return tuple(replace(each, path=each.path[len(path) :]) for each in self.build.fills[before:])
 
+    def count(self, selected: Selected, path: Path) -> None:
+        """Ask for the figures of all that were merged into the subject."""
+        child = self._row()
+        key = child.entity.key[0]
+        listed = func.unnest(
+            self.build.bind_extract(lambda variables, _: variables[PLACES], ARRAY(Integer())),
+            self._ids_in(MERGED_IDS, key),
+        ).table_valued(ColumnClause("place", Integer()), ColumnClause("id", key.type))
+        merged = listed.alias().render_derived()
+        mine = select(merged.c.id).where(merged.c.place == self._listed().c.position).correlate_except(merged)
+        group = one_group_json(self.build, selected, path, self.subject.type, child, [child[key].in_(mine)])
+        self._columns.append(cast(group, Text))
+
     def judge(self, conditions: Conditions) -> None:
         """Ask whether the subject fits."""
         child = self._row()
@@ -187,15 +220,17 @@ class _Asked:
         """The ids of the batch as a table, one for all columns."""
         if self._ids is None:
             key = self.build.entities[self.subject.type.name].key[0]
-            parse = parser_of(key)
-            given = self.build.bind_extract(
-                lambda variables, _: [parse(each) for each in variables[IDS]], ARRAY(key.type)
+            listed = func.unnest(self._ids_in(IDS, key)).table_valued(
+                ColumnClause("id", key.type), with_ordinality="position"
             )
-            listed = func.unnest(given).table_valued(ColumnClause("id", key.type), with_ordinality="position")
             self._ids = listed.alias().render_derived()
         return self._ids
 
+    def _ids_in(self, name: str, key: Column[Any]) -> Expression:
+        parse = parser_of(key)
+        return self.build.bind_extract(lambda variables, _: [parse(each) for each in variables[name]], ARRAY(key.type))
+
 
 def _metadata(field: GraphQLField) -> Mapping[str, Any]:
-    metadata: Mapping[str, Any] = field.extensions[BACK_REFERENCE].metadata
-    return metadata
+    declared = field.extensions.get(BACK_REFERENCE)
+    return declared.metadata if declared is not None else {}

@@ -24,7 +24,7 @@ from graphql_schema.outgoing import describe_error, masked
 from graphql_schema.planner.plan import ReadContext
 from graphql_schema.streams.delivery import Payload, Receiver
 from graphql_schema.streams.opening import Opening
-from graphql_schema.streams.rendering import Renderer
+from graphql_schema.streams.rendering import Merged, Renderer
 from graphql_schema.streams.snapshots import Snapshot, refuse_unfinished
 
 BATCH = 200
@@ -35,6 +35,8 @@ RENDER_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to render while the database is away; the last one again and again."""
 PENDING_MAX = 10_000
 """Entities of which the latest event waits for the end of an interval; more end it early."""
+MERGED_MAX = 10_000
+"""Of how many events, the latest, one payload tells the figures."""
 
 Key = tuple[int, int]
 log = structlog.get_logger(__name__)
@@ -148,40 +150,48 @@ class SharedStream:
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
 
-    async def _batches(self, follower: Follower) -> AsyncIterator[Sequence[EventRecord]]:
+    async def _batches(self, follower: Follower) -> AsyncIterator[Sequence[Merged]]:
         """What comes, merged to the latest of each entity where an interval is asked for."""
         interval, flushed_at = self._opening.min_interval, 0.0
         while True:
-            events = await follower.batch(BATCH)
-            if interval:
-                merged = self._merged({}, events)
-                while len(merged) < PENDING_MAX and (left := flushed_at + interval - time.monotonic()) > 0:
-                    merged = self._merged(merged, await _within(left, follower.batch(BATCH)))
-                events, flushed_at = sorted(merged.values(), key=_place), time.monotonic()
-            yield events
+            happened = self._merged({}, await follower.batch(BATCH))
+            while len(happened) < PENDING_MAX and (left := flushed_at + interval - time.monotonic()) > 0:
+                happened = self._merged(happened, await _within(left, follower.batch(BATCH)))
+            flushed_at = time.monotonic()
+            yield self._ordered(happened)
 
-    def _merged(self, before: dict[str, EventRecord], events: Sequence[EventRecord]) -> dict[str, EventRecord]:
-        return {**before, **{self._opening.plan.merge_key(event): event for event in events}}
+    def _merged(self, before: dict[str, Merged], events: Sequence[EventRecord]) -> dict[str, Merged]:
+        """Where no interval is asked for, every event stands for itself."""
+        merged = dict(before)
+        for event in events:
+            key = self._opening.plan.merge_key(event) if self._opening.min_interval else event.cursor + event.entity_id
+            known = merged.get(key)
+            merged[key] = Merged(event, (*(known.ids if known is not None else ()), event.entity_id)[-MERGED_MAX:])
+        return merged
 
-    async def _tell(self, happened: Sequence[EventRecord]) -> list[Told]:
-        events = [event for event in happened if self._opening.keeps(event)]
+    def _ordered(self, merged: dict[str, Merged]) -> list[Merged]:
+        """In the order of the log, which merging may have disturbed."""
+        return sorted(merged.values(), key=_place) if self._opening.min_interval else list(merged.values())
+
+    async def _tell(self, happened: Sequence[Merged]) -> list[Told]:
+        told = [each for each in happened if self._opening.keeps(each.event)]
         bodies: list[bytes | None] = []
-        for start in range(0, len(events), BATCH):
-            bodies += await self._render(events[start : start + BATCH])
+        for start in range(0, len(told), BATCH):
+            bodies += await self._render(told[start : start + BATCH])
         return [
-            Told(_place(event), Payload(body, self._latest_of(event)))
-            for event, body in zip(events, bodies, strict=True)
+            Told(_place(each), Payload(body, self._latest_of(each.event)))
+            for each, body in zip(told, bodies, strict=True)
             if body is not None
         ]
 
     def _latest_of(self, event: EventRecord) -> str | None:
         return self._opening.plan.merge_key(event) if self._opening.min_interval else None
 
-    async def _render(self, events: Sequence[EventRecord]) -> list[bytes | None]:
+    async def _render(self, told: Sequence[Merged]) -> list[bytes | None]:
         """Render, again and again while the database is away: a stream outlives that."""
         for pause in chain(RENDER_PAUSES, repeat(RENDER_PAUSES[-1])):
             try:
-                return await self._renderer.render(events, self._context, self._opening.variables)
+                return await self._renderer.render(told, self._context, self._opening.variables)
             except Unavailable as error:
                 log.info("a stream waits for the database", error=error.message)
             await asyncio.sleep(pause)
@@ -208,7 +218,7 @@ class SharedStream:
 
     async def _catch_up(self, member: Member, batches: AsyncIterator[Sequence[EventRecord]]) -> None:
         async for events in batches:
-            told = await self._tell(events)
+            told = await self._tell(self._ordered(self._merged({}, events)))
             await member.receiver.ready()
             if told:
                 member.receiver.deliver([each.payload for each in told])
@@ -219,8 +229,7 @@ class SharedStream:
 
     async def _missed(self, follower: Follower, snapshot: Snapshot) -> AsyncIterator[Sequence[EventRecord]]:
         while events := await follower.ready(BATCH):
-            unseen = [event for event in events if not snapshot.shows(event)]
-            yield list(self._merged({}, unseen).values()) if self._opening.min_interval else unseen
+            yield [event for event in events if not snapshot.shows(event)]
 
 
 async def _within(seconds: float, batch: Awaitable[list[EventRecord]]) -> list[EventRecord]:
@@ -232,8 +241,8 @@ async def _within(seconds: float, batch: Awaitable[list[EventRecord]]) -> list[E
         return []
 
 
-def _place(event: EventRecord) -> Key:
-    return event.position.key
+def _place(told: Merged) -> Key:
+    return told.event.position.key
 
 
 def _described(error: Exception) -> dict[str, Any]:

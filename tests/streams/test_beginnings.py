@@ -1,6 +1,5 @@
 """How a stream begins: with a snapshot, after a cursor, or not at all."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -195,20 +194,3 @@ async def test_tokens_are_told_to_administrators_only(live: Live) -> None:
     await a_task(live.database)
     assert await admin.take(2) == [{"aggregate": "API_TOKEN"}, {"aggregate": "TASK"}]
     assert await viewer.take(1) == [{"aggregate": "TASK"}]
-
-
-async def test_intervals_merge_to_the_latest(live: Live) -> None:
-    query = """subscription { taskChanged(minInterval: 400) { eventType version task { title } } }"""
-    listener = await listen(live.streams, query)
-    await an_agent(live.database)
-    await a_task(live.database, "First")
-    assert [each["eventType"] for each in await listener.take(1)] == ["created"]
-    await asyncio.sleep(0)
-    await a_running_task(live.database, title="Held")
-    await a_task(live.database, "Second")
-    told = await listener.take(2)
-    assert [(each["eventType"], each["version"], each["task"]["title"]) for each in told] == [
-        ("started", 3, "Held"),
-        ("created", 1, "Second"),
-    ]
-    assert listener.payloads == []
