@@ -12,6 +12,7 @@ import { makePgService } from "postgraphile/adaptors/pg";
 import { postgraphile } from "postgraphile";
 import { grafserv } from "postgraphile/grafserv/node";
 import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
+import { pgSmartTags } from "postgraphile/utils";
 import { PostGraphileConnectionFilterPreset } from "postgraphile-plugin-connection-filter";
 
 const CONNECTIONS = 10;
@@ -44,9 +45,20 @@ const FurtherAggregatesPlugin = {
   },
 };
 
+// both ends of this unique reference of a table to itself would have the same name, and half of the schema goes with it
+const NamesPlugin = pgSmartTags([
+  {
+    kind: "constraint",
+    match: "model_assignments.fk_model_assignments_fallback_of",
+    tags: { fieldName: "fallbackOfAssignment" },
+  },
+]);
+
 const preset = {
   extends: [PostGraphileAmberPreset, PostGraphileConnectionFilterPreset, PgAggregatesPreset],
-  plugins: [FurtherAggregatesPlugin],
+  plugins: [FurtherAggregatesPlugin, NamesPlugin],
+  // it would leave out filters and groupings by columns without an index, which the hub has too
+  disablePlugins: ["PgIndexBehaviorsPlugin"],
   pgServices: [
     makePgService({
       poolConfig: {
