@@ -12,12 +12,12 @@ form of aggregates: its answer must tell the same, value for value (retelling.py
 
 import asyncio
 import contextlib
-import hashlib
 import http.client
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -31,6 +31,7 @@ from tests.benchmarks.retelling import plain, plain_postgraphile
 from tests.benchmarks.rounds import Measure, Sample, alternate
 from tests.benchmarks.seed import Size, seed
 from tests.benchmarks.stage import Served, Stage, open_stage
+from tests.contracts import npm
 
 HUB = "hub"
 POSTGRAPHILE = "PostGraphile 5"
@@ -52,7 +53,7 @@ class DifferentAnswers(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured; the smallest serves the tests. Without `install` PostGraphile must stand already."""
+    """How much is measured; the smallest serves the tests. PostGraphile is installed if `install` says so."""
 
     size: Size = field(default_factory=Size)
     rounds: int = ROUNDS
@@ -80,7 +81,7 @@ class Contender:
 
 
 def run(console: Console, plan: Plan | None = None) -> list[Figure]:
-    """Measure; about seven minutes."""
+    """Measure; about six minutes."""
     plan = plan or Plan()
     peer = find_postgraphile(console, plan)
     with open_stage() as stage, contextlib.ExitStack() as running:
@@ -92,21 +93,20 @@ def run(console: Console, plan: Plan | None = None) -> list[Figure]:
         return [figure for question in QUESTIONS for figure in compare(console, stage, servers, question, plan)]
 
 
-def find_postgraphile(console: Console, plan: Plan) -> postgraphile.Installed | None:
-    """PostGraphile, set up if need be; where that cannot be, one line says why and it is left out."""
+def find_postgraphile(console: Console, plan: Plan) -> Path | None:
+    """Where PostGraphile is, set up if need be; where it cannot be, one line says why and it is left out."""
+    if not plan.install and not npm.is_installed(postgraphile.PACKAGE):
+        return None
     try:
-        if not plan.install:
-            return postgraphile.installed()
-        with console.status("Setting up PostGraphile in build/peers"):
-            return postgraphile.install()
-    except postgraphile.CannotInstall as reason:
-        needs = f"it needs Node {postgraphile.OLDEST_NODE} or newer, or npm and a registry to bring it"
-        console.print(f"{POSTGRAPHILE} is left out: {reason}; {needs}.", soft_wrap=True, markup=False)
+        with console.status("Setting up PostGraphile in build/"):
+            return npm.installed(postgraphile.PACKAGE)
+    except npm.CannotInstall as reason:
+        console.print(f"{POSTGRAPHILE} is left out of this run: {reason}", soft_wrap=True, markup=False)
         return None
 
 
 @contextlib.contextmanager
-def serving(stage: Stage, peer: postgraphile.Installed | None) -> Iterator[Mapping[str, Contender]]:
+def serving(stage: Stage, peer: Path | None) -> Iterator[Mapping[str, Contender]]:
     """All that answer over HTTP."""
     with contextlib.ExitStack() as running:
         token = hub.make_token(stage.url)
@@ -199,8 +199,9 @@ def job_for(contender: Contender, question: Question, answer: bytes, plan: Plan)
     fields = {"Host": f"{served.host}:{served.port}", "Content-Length": len(body.encode()), **_headers(contender.token)}
     lines = ("POST /graphql HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "")
     request = "".join(f"{line}\r\n" for line in lines) + body
-    digest = hashlib.sha256(answer).hexdigest()
-    return load.Job(served.host, served.port, request, digest, CLIENTS, plan.warm_up, plan.seconds)
+    retold = contender.in_sql_names
+    digest = load.digest(answer, retold=retold)
+    return load.Job(served.host, served.port, request, digest, CLIENTS, plan.warm_up, plan.seconds, retold)
 
 
 def _headers(token: str) -> dict[str, str]:

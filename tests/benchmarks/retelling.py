@@ -1,7 +1,8 @@
 """Whether two answers tell the same, where contenders write values and aggregates in forms of their own.
 
 Both are brought into one form: every number an exact decimal of six places, every time one in UTC, enum values in small
-letters, groups in the order of their keys. What is left must be equal, value for value, on every level.
+letters, names in the order of the alphabet, groups in that of their keys. What is left must be equal, value for value,
+on every level.
 """
 
 import re
@@ -22,7 +23,7 @@ FIGURES = {"sum": "sum", "average": "avg", "max": "max", "min": "min"}
 def plain(answer: Any) -> Any:
     """An answer of the hub in the common form."""
     if isinstance(answer, dict):
-        return {name: _groups(value) if name == "groups" else plain(value) for name, value in answer.items()}
+        return {name: _groups(value) if name == "groups" else plain(value) for name, value in sorted(answer.items())}
     return [plain(value) for value in answer] if isinstance(answer, list) else _value(answer)
 
 

@@ -1,6 +1,7 @@
 """The whole benchmark on little data and for a moment: the contenders agree, and the figures are those of DESIGN.md."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -22,6 +23,7 @@ from tests.benchmarks.reads import (
 )
 from tests.benchmarks.seed import Size
 from tests.benchmarks.stage import Served
+from tests.contracts import npm
 
 SMALLEST = Plan(Size(agents=10, workflows=130, metrics=1000), rounds=1, warm_up=0.1, seconds=1.0, install=False)
 NOBODY = Served("127.0.0.1", 9, 0)
@@ -31,7 +33,7 @@ NOBODY = Served("127.0.0.1", 9, 0)
 def test_hub_and_peers_are_measured_on_equal_answers() -> None:
     output = io.StringIO()
     figures = run(Console(file=output, width=200), SMALLEST)
-    aims = [(POSTGRAPHILE, 2.5)] if postgraphile.installed() else []
+    aims = [(POSTGRAPHILE, 2.5)] if npm.is_installed(postgraphile.PACKAGE) else []
     aims += [(DATALOADERS, 14.0), (SAME_SQL, 0.75)]
     expected = [(question.name, peer, aim) for question in QUESTIONS for peer, aim in aims]
     assert [(figure.name, figure.peer, figure.aim) for figure in figures] == expected
@@ -63,12 +65,10 @@ def test_a_peer_that_tells_something_else_is_not_measured() -> None:
 
 
 def test_where_postgraphile_cannot_be_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise postgraphile.CannotInstall("there is no npm")
+    def fail(_package: Path) -> Path:
+        raise npm.CannotInstall("npm ci failed: no network")
 
-    monkeypatch.setattr(postgraphile, "install", fail)
+    monkeypatch.setattr(npm, "installed", fail)
     output = io.StringIO()
     assert find_postgraphile(Console(file=output, width=40), Plan()) is None
-    assert output.getvalue() == (
-        "PostGraphile 5 is left out: there is no npm; it needs Node 22 or newer, or npm and a registry to bring it.\n"
-    )
+    assert output.getvalue() == "PostGraphile 5 is left out of this run: npm ci failed: no network\n"
