@@ -90,7 +90,13 @@ def run(console: Console, plan: Plan | None = None) -> list[Figure]:
         asyncio.run(seed(stage.url, plan.size, console))
         with console.status("Starting the contenders"):
             servers = running.enter_context(serving(stage, peer))
-        return [figure for question in QUESTIONS for figure in compare(console, stage, servers, question, plan)]
+            bodies = [question.body for question in QUESTIONS]
+            planned = hub.plans(stage.url, stage.folder, bodies, servers[HUB].token)
+        return [
+            figure
+            for question, statement in zip(QUESTIONS, planned, strict=True)
+            for figure in compare(console, stage, servers, question, statement, plan)
+        ]
 
 
 def find_postgraphile(console: Console, plan: Plan) -> Path | None:
@@ -120,11 +126,16 @@ def serving(stage: Stage, peer: Path | None) -> Iterator[Mapping[str, Contender]
 
 
 def compare(
-    console: Console, stage: Stage, servers: Mapping[str, Contender], question: Question, plan: Plan
+    console: Console,
+    stage: Stage,
+    servers: Mapping[str, Contender],
+    question: Question,
+    planned: hub.Planned,
+    plan: Plan,
 ) -> list[Figure]:
     """Measure all contenders on one question. Raises `DifferentAnswers`."""
     with console.status(f"Comparing the answers: {question.name}"):
-        measures, length = contenders(stage, servers, question, plan)
+        measures, length = contenders(stage, servers, question, planned, plan)
     # nothing moves on the terminal from here on, since that would take time from what is measured
     console.print(f"{question.name}: {length / 1000:.1f} kB an answer, {CLIENTS} clients")
     found = alternate(measures, plan.rounds, lambda *sample: console.print("  " + told(*sample), soft_wrap=True))
@@ -150,13 +161,12 @@ def told(name: str, sample: Sample) -> str:
 
 
 def contenders(
-    stage: Stage, servers: Mapping[str, Contender], question: Question, plan: Plan
+    stage: Stage, servers: Mapping[str, Contender], question: Question, planned: hub.Planned, plan: Plan
 ) -> tuple[Mapping[str, Measure], int]:
     """What measures each contender, known to answer alike, and the length of the hub's answer in bytes.
 
     Raises `DifferentAnswers`.
     """
-    planned = hub.plan(stage.url, stage.folder, question.body, servers[HUB].token)
     script = stage.folder / "question.sql"
     script.write_text(pgbench.script(planned.statement, planned.arguments))
     if json.loads(stage.postgres.execute(script.read_text(), "hub")) != planned.answer["data"]:

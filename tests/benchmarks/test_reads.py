@@ -25,7 +25,7 @@ from tests.benchmarks.seed import Size
 from tests.benchmarks.stage import Served
 from tests.contracts import npm
 
-SMALLEST = Plan(Size(agents=10, workflows=130, metrics=1000), rounds=1, warm_up=0.1, seconds=1.0, install=False)
+SMALLEST = Plan(Size(agents=10, workflows=130, metrics=1000), rounds=1, warm_up=0.1, seconds=0.3, install=False)
 NOBODY = Served("127.0.0.1", 9, 0)
 
 
