@@ -56,12 +56,22 @@ def make_token(url: str) -> str:
     return asyncio.run(make())
 
 
-def plan(url: str, data_dir: Path, body: str, token: str) -> Planned:
-    """Ask the real application, and watch what it reads. Raises `NotOneStatement`."""
-    return asyncio.run(_plan(url, data_dir, body, token))
+def plans(url: str, data_dir: Path, bodies: Sequence[str], token: str) -> list[Planned]:
+    """Ask the real application, and watch what it reads for each question. Raises `NotOneStatement`."""
+    return asyncio.run(_plans(url, data_dir, bodies, token))
 
 
-async def _plan(url: str, data_dir: Path, body: str, token: str) -> Planned:
+async def _plans(url: str, data_dir: Path, bodies: Sequence[str], token: str) -> list[Planned]:
+    app = create_app(Settings(data_dir=data_dir, database_url=url), url, with_worker=False)
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub", headers=headers) as client,
+    ):
+        return [await _plan(client, body) for body in bodies]
+
+
+async def _plan(client: httpx.AsyncClient, body: str) -> Planned:
     asked: list[tuple[str, Sequence[Any]]] = []
     fetch_value = Database.fetch_value
 
@@ -69,14 +79,8 @@ async def _plan(url: str, data_dir: Path, body: str, token: str) -> Planned:
         asked.append((sql, arguments))
         return await fetch_value(self, sql, arguments)
 
-    app = create_app(Settings(data_dir=data_dir, database_url=url), url, with_worker=False)
-    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub", headers=headers) as client,
-    ):
-        with patch.object(Database, "fetch_value", watched):
-            response = await client.post("/graphql", content=body)
+    with patch.object(Database, "fetch_value", watched):
+        response = await client.post("/graphql", content=body)
     if len(asked) != 1:
         raise NotOneStatement(f"the hub ran {len(asked)} statements for one operation: {response.text[:2000]}")
     return Planned(*asked[0], json.loads(response.content))

@@ -2,7 +2,8 @@
 
 Each workflow has three gates and four tasks, each task an agent and a model assignment. Ids are UUIDs of version 7, as
 the hub makes them, so that the newest rows have the greatest ids. All points in time are whole seconds: PostgreSQL and
-Python then write them alike. Metrics and events come with the benchmarks that read them.
+Python then write them alike. Measurements come every five seconds, each of some agent. Events come with the benchmarks
+that read them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,11 +23,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy import Table
 
 from app.domain.agents import AgentRole, AgentStatus
+from app.domain.metrics import AlertLevel
 from app.domain.model_assignments import AssignmentReason, AssignmentStatus, Provider
 from app.domain.quality_gates import ApprovalStatus, GateType
 from app.domain.tasks import TaskStatus
 from app.domain.workflows import ExecutionStatus, TriggerType
+from db.partitions import make_partitions
+from db.session import Database
 from db.tables.agents import agent_reports, agents
+from db.tables.metrics import resource_metrics
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import quality_gates
 from db.tables.tasks import tasks
@@ -37,6 +42,8 @@ LATEST = datetime(2026, 11, 1, 12, tzinfo=UTC)
 """When the newest workflow was started."""
 BETWEEN = timedelta(seconds=390)
 """From one workflow to the next: 20,000 of them take 90 days."""
+MEASURED_EVERY = timedelta(seconds=5)
+"""From one measurement to the next: 1,000,000 of them take 58 days."""
 ALIVE = timedelta(days=1)
 """How far ahead agents last reported, so that upkeep finds none of them silent while the benchmark runs."""
 
@@ -62,10 +69,12 @@ class Size:
     workflows: int = 20_000
     gates_each: int = 3
     assignments_each: int = 4
+    metrics: int = 1_000_000
 
 
 async def seed(url: str, size: Size, console: Console) -> None:
     """Fill the migrated, empty database, then vacuum and analyse it. Raises the driver's errors."""
+    await _make_partitions(url)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     connection = await asyncpg.connect(url)
     try:
@@ -82,6 +91,16 @@ async def seed(url: str, size: Size, console: Console) -> None:
                 progress.advance(bar)
     finally:
         await connection.close()
+
+
+async def _make_partitions(url: str) -> None:
+    """Those that the data need: the hub's own begin 90 days before now, which may be any time."""
+    database = Database(url)
+    try:
+        async with database.engine.connect() as connection:
+            await make_partitions(connection, LATEST)
+    finally:
+        await database.close()
 
 
 def _jsonb(value: Any) -> bytes:
@@ -114,6 +133,7 @@ def _tables(size: Size) -> Iterator[tuple[Table, int, Iterator[Values]]]:
     yield quality_gates, size.workflows * size.gates_each, each(_gates)
     yield tasks, size.workflows * size.assignments_each, each(_tasks)
     yield model_assignments, size.workflows * size.assignments_each, each(_assignments)
+    yield resource_metrics, size.metrics, _metrics(size)
 
 
 @dataclass(frozen=True)
@@ -150,15 +170,19 @@ class Workflow:
 
 def made_id(kind: str, number: int, moment: datetime) -> UUID:
     """A UUID of version 7 for this moment, always the same for the same arguments."""
-    millisecond = int(moment.timestamp() * 1000)
-    noise = Random(f"{SEED} id {kind} {number}").getrandbits(74)  # noqa: S311
-    high = millisecond << 16 | 0x7000 | noise >> 62
-    return UUID(int=high << 64 | 0b10 << 62 | noise & (1 << 62) - 1)
+    return _uuid7(moment, Random(f"{SEED} id {kind} {number}").getrandbits(74))  # noqa: S311
 
 
 def agent_id(number: int) -> str:
     """The id of an agent by its number from 0."""
     return f"{FIRST_NAMES[number % len(FIRST_NAMES)].lower()}-{_role(number)}-{number:03}"
+
+
+def _uuid7(moment: datetime, noise: int) -> UUID:
+    """The UUID of this moment with 74 bits of noise."""
+    millisecond = int(moment.timestamp() * 1000)
+    high = millisecond << 16 | 0x7000 | noise >> 62
+    return UUID(int=high << 64 | 0b10 << 62 | noise & (1 << 62) - 1)
 
 
 def _of_each(size: Size, make: Callable[[Workflow], Iterator[Values]]) -> Iterator[Values]:
@@ -306,3 +330,27 @@ def _assignments(workflow: Workflow) -> Iterator[Values]:
 
 def _pick(chance: Random, weights: Mapping[Member, int]) -> str:
     return chance.choices([member.value for member in weights], list(weights.values()))[0]
+
+
+def _metrics(size: Size) -> Iterator[Values]:
+    """Oldest first. One sequence of dice for all of them, and figures made once: a million rows take ten seconds."""
+    chance = Random(f"{SEED} metrics")  # noqa: S311
+    names = [agent_id(number) for number in range(size.agents)]
+    for number in range(size.metrics):
+        at = LATEST - (size.metrics - 1 - number) * MEASURED_EVERY
+        load = chance.randrange(len(_HUNDREDTHS))
+        yield {
+            "metric_id": _uuid7(at, chance.getrandbits(74)),
+            "measurement_time": at,
+            "agent_id": names[number * 7 % size.agents],
+            "cpu_usage": _HUNDREDTHS[load],
+            "memory_usage": 256 + load,
+            "response_time": load // 10,
+            "error_rate": _HUNDREDTHS[load // 20],
+            "alert_level": (AlertLevel.NORMAL if load < _MUCH else AlertLevel.WARNING).value,
+            "created_at": at,
+        }
+
+
+_HUNDREDTHS = [Decimal(number) / 100 for number in range(10_001)]
+_MUCH = 9_000

@@ -71,7 +71,13 @@ class Stage:
 
     @contextlib.contextmanager
     def serving(self, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Served]:
-        """`python -m arguments…` for the length of the block; it says on standard output at what address it listens.
+        """`python -m arguments…` for the length of the block. Raises `StageError`."""
+        with self.running(sys.executable, "-m", *arguments, environment=environment) as served:
+            yield served
+
+    @contextlib.contextmanager
+    def running(self, *command: str, environment: dict[str, str] | None = None) -> Iterator[Served]:
+        """The command for the length of the block; it says on standard output at what address it listens.
 
         Raises `StageError` with the last of its error output when it does not start.
         """
@@ -79,7 +85,7 @@ class Stage:
         log = self.folder / f"server-{self._number}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                (sys.executable, "-m", *arguments),
+                command,
                 cwd=ROOT,
                 env=_clean_environment() | (environment or {}),
                 stdin=subprocess.DEVNULL,

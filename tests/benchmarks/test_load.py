@@ -1,16 +1,17 @@
 """The load client counts right answers and stops at the first wrong one."""
 
 import contextlib
-import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
 import pytest
 
 from tests.benchmarks.cpu import Meter
-from tests.benchmarks.load import Job, WrongAnswer, content_length, measure, percentiles, run, run_apart
+from tests.benchmarks.load import Job, WrongAnswer, content_length, digest, measure, percentiles, run, run_apart
 
 BODY = b'{"data": "' + b"x" * 100_000 + b'"}'
 
@@ -46,7 +47,7 @@ def server(answer: Answer) -> Iterator[int]:
 
 def job(port: int, *, seconds: float = 0.3) -> Job:
     request = "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n{}"
-    return Job("127.0.0.1", port, request, hashlib.sha256(BODY).hexdigest(), 3, 0.1, seconds)
+    return Job("127.0.0.1", port, request, digest(BODY, retold=False), 3, 0.1, seconds)
 
 
 def test_answers_are_counted_in_a_process_of_their_own() -> None:
@@ -88,6 +89,24 @@ def test_what_a_request_costs_is_told() -> None:
 def test_a_wrong_answer_ends_the_measurement(answer: Answer, complaint: str) -> None:
     with server(answer) as port, pytest.raises(WrongAnswer, match=complaint):
         run(job(port, seconds=10))
+
+
+def with_groups(*counts: int) -> bytes:
+    """Groups by a letter each, in this order."""
+    groups = [{"keys": ["abc"[count]], "count": {"id": count}} for count in counts]
+    return json.dumps({"data": {"all": {"groupedAggregates": groups}}}).encode()
+
+
+def test_groups_may_come_in_any_order_where_that_is_said() -> None:
+    bodies = [with_groups(0, 1, 2), with_groups(2, 1, 0)]
+    with server(lambda number: (200, bodies[number % 2])) as port:
+        expected = replace(job(port), body_sha256=digest(bodies[0], retold=True), retold=True)
+        assert run(expected).answers > 1
+        with pytest.raises(WrongAnswer, match=r"not the expected|differ"):
+            run(replace(expected, body_sha256=digest(bodies[0], retold=False), retold=False))
+    bodies[1] = with_groups(0, 1)
+    with server(lambda number: (200, bodies[number % 2])) as port, pytest.raises(WrongAnswer, match="not the expected"):
+        run(replace(expected, port=port))
 
 
 def test_what_goes_wrong_in_the_process_is_told() -> None:

@@ -9,13 +9,14 @@ from app.domain.workflows import ExecutionStatus
 from db.embedded import EmbeddedServer
 from db.session import Database
 from db.tables.agents import agent_reports, agents
+from db.tables.metrics import resource_metrics
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import quality_gates
 from db.tables.tasks import tasks
 from db.tables.workflows import workflow_executions
-from tests.benchmarks.seed import LATEST, Size, made_id, seed
+from tests.benchmarks.seed import LATEST, MEASURED_EVERY, Size, made_id, seed
 
-SIZE = Size(agents=10, workflows=120)
+SIZE = Size(agents=10, workflows=120, metrics=300)
 QUIET = Console(quiet=True)
 
 
@@ -54,6 +55,15 @@ async def test_the_data_hang_together(database: Database, database_url: str) -> 
     assert all(row["wake_seq"] == row["handled_seq"] for row in executions)
 
 
+async def test_measurements_come_at_even_times_from_all_agents(database: Database, database_url: str) -> None:
+    await seed(database_url, SIZE, QUIET)
+    found = await rows(database, resource_metrics)
+    assert [row["measurement_time"] for row in found] == [LATEST - n * MEASURED_EVERY for n in reversed(range(300))]
+    names = [row["agent_id"] for row in await rows(database, agents)]
+    assert sorted(row["agent_id"] for row in found) == sorted(names * 30)
+    assert {row["metric_id"].version for row in found} == {7}
+
+
 async def test_the_same_data_come_again(
     postgres: EmbeddedServer, template_database: str, database: Database, database_url: str
 ) -> None:
@@ -62,7 +72,7 @@ async def test_the_same_data_come_again(
     other = Database(postgres.url("seeded_again"))
     try:
         await seed(other.url, SIZE, QUIET)
-        for table in (agents, workflow_executions, quality_gates, tasks, model_assignments):
+        for table in (agents, workflow_executions, quality_gates, tasks, model_assignments, resource_metrics):
             assert await rows(database, table) == await rows(other, table)
     finally:
         await other.close()
