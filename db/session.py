@@ -17,9 +17,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.domain.errors import Unavailable
+from app.domain.events import Aggregate
 from db.failures import DRIVER_ERRORS, is_retryable, typed_errors
 
 Result = TypeVar("Result")
+CommitHook = Callable[[frozenset[Aggregate] | None], None]
+"""Is told of which aggregates a transaction that was committed may have changed rows; None for any."""
 
 COMMAND_TIMEOUT = 10.0
 """Seconds after which one statement is given up."""
@@ -45,7 +48,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 10, read_pool_size: int = 10) -> None:
         self.url = url
         self._read_pool_size = read_pool_size
-        self._after_commit: list[Callable[[], None]] = []
+        self._after_commit: list[CommitHook] = []
         self._reads: asyncpg.Pool[asyncpg.Record] | None = None
         self._ping: asyncio.Task[Any] | None = None
         self.engine: AsyncEngine = create_async_engine(
@@ -87,12 +90,16 @@ class Database:
                 self._reads.terminate()
         await self.engine.dispose()
 
-    def after_commit(self, hook: Callable[[], None]) -> None:
-        """Call `hook`, which must not block, after each commit of this process."""
+    def after_commit(self, hook: CommitHook) -> None:
+        """Call `hook`, which must not block, after each commit of this process, with what was changed."""
         self._after_commit.append(hook)
 
-    async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    async def transact(
+        self, work: Callable[[AsyncConnection], Awaitable[Result]], changes: frozenset[Aggregate] | None = None
+    ) -> Result:
         """Run `work` in one transaction and commit; nothing is kept when it raises.
+
+        `changes` names the aggregates whose rows it may change, None any; whoever keeps answers is told.
 
         A transaction that loses a deadlock is run again, so `work` must have no effect outside of the database.
         Driver errors that bad input causes come out as typed errors.
@@ -100,7 +107,7 @@ class Database:
         with typed_errors():
             result = await self._until_no_deadlock(work, self.engine.begin)
         for hook in self._after_commit:
-            hook()
+            hook(changes)
         return result
 
     async def rehearse(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:

@@ -12,6 +12,7 @@ from typing import Self
 import asyncpg
 import structlog
 
+from app.domain.events import Aggregate
 from db.session import Database
 
 CHANNEL = "hub_events"
@@ -76,7 +77,7 @@ class HintSender:
         if connection is not None:
             await close_quietly(connection)
 
-    def hint(self) -> None:
+    def hint(self, _changes: frozenset[Aggregate] | None = None) -> None:
         """Something was committed here. Does not block."""
         self.wake()
         self._unsent.set()

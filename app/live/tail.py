@@ -6,6 +6,7 @@ PostgreSQL may give out once more the transaction ids above the last durable com
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
@@ -69,6 +70,7 @@ class EventTail:
         self._database: DatabaseIdentity | None = None
         self._position: Position | None = None
         self._followers: set[Follower] = set()
+        self._watchers: list[Callable[[EventRecord], None]] = []
         self._checked_at = 0.0
         self._behind: float | None = None
 
@@ -102,6 +104,15 @@ class EventTail:
         if self._position is None:
             raise Unavailable("The event log is not followed yet. Try again in a moment.")
         return self._position
+
+    @property
+    def unseen_seconds(self) -> float:
+        """How long ago the log was read to its end the last time; infinite while something in it is unsettled."""
+        return math.inf if self._behind is not None or not self.is_alive else time.monotonic() - self._checked_at
+
+    def watch(self, watcher: Callable[[EventRecord], None]) -> None:
+        """Call `watcher`, which must not block, for every event as it is read."""
+        self._watchers.append(watcher)
 
     async def start(self) -> None:
         """Take up the place at the end of the log and begin to follow. Raises `Unavailable`."""
@@ -270,6 +281,8 @@ class EventTail:
         assert self._database is not None  # noqa: S101
         for number, row in enumerate(rows, start=1):
             event = event_record(self._database, row)
+            for watcher in self._watchers:
+                watcher(event)
             for follower in tuple(self._followers):
                 follower.offer(event, position)
             position = self._position = event.position

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.domain.agents import OBSERVED_WITHIN, check_agent_id, check_figures
 from app.domain.errors import HubError, InvalidInput, NotFound, Unavailable
+from app.domain.events import Aggregate
 from app.domain.principals import Principal
 from db.queries.agents import Merged, merge_reports
 from db.session import Database
@@ -17,6 +18,7 @@ from db.session import Database
 JOIN_SECONDS = 0.02
 """How long a report waits for others: nobody is held up by it, and at 200 a second some four share a statement."""
 BATCH_MOST = 500
+CHANGES = frozenset({Aggregate.AGENT})
 QUEUE_MOST = 10_000
 
 
@@ -91,7 +93,7 @@ class ReportWriter:
     async def _write(self, batch: list[tuple[dict[str, Any], asyncio.Future[None]]]) -> None:
         reports = [report for report, _ in batch]
         try:
-            merged = await self._database.transact(lambda session: merge_reports(session, reports))
+            merged = await self._database.transact(lambda session: merge_reports(session, reports), CHANGES)
         except asyncio.CancelledError:
             self._refuse(batch, Unavailable("The hub is shutting down; report again."))
             raise

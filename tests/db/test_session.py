@@ -74,7 +74,7 @@ async def test_hooks_run_after_a_commit_and_only_then(database: Database) -> Non
     committed = await asyncpg.connect(database.url)
     counts: list[asyncio.Task[int]] = []
 
-    def hook() -> None:
+    def hook(_changes: object) -> None:
         seen.append(len(seen))
         counts.append(asyncio.ensure_future(committed.fetchval("SELECT count(*) FROM tasks")))
 
@@ -246,7 +246,7 @@ async def test_a_value_that_only_the_database_refuses_is_noted_without_the_value
 
 async def test_a_rehearsed_transaction_leaves_nothing_and_calls_no_hook(database: Database) -> None:
     hooks: list[None] = []
-    database.after_commit(lambda: hooks.append(None))
+    database.after_commit(lambda _changes: hooks.append(None))
 
     async def work(session: AsyncConnection) -> int:
         await session.execute(insert(tasks).values(task_id=new_id(), title="Build it"))
