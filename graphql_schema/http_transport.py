@@ -15,10 +15,11 @@ from starlette.types import Receive, Scope, Send
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from app.domain.errors import ErrorCode, Unauthenticated, Unavailable
+from app.domain.errors import ErrorCode, HubError, Unauthenticated, Unavailable
 from app.domain.principals import Principal
 from graphql_schema.compressing import compressed
 from graphql_schema.endpoint import Endpoint
+from graphql_schema.errors import typed_error
 from graphql_schema.incoming import GraphQLRequest, Malformed, bearer_token, parse_json, parse_request
 from graphql_schema.outgoing import (
     FAULTS,
@@ -188,6 +189,10 @@ def _parse(body: bytes) -> GraphQLRequest:
 
 
 async def _execute(endpoint: Endpoint, request: GraphQLRequest, principal: Principal) -> ExecutionResult:
+    try:
+        request = endpoint.documents.resolve(request)
+    except HubError as refusal:
+        return ExecutionResult(None, errors=[typed_error(refusal)])
     try:
         return await endpoint.schema.execute(
             request.query,
