@@ -19,7 +19,7 @@ class WrongDocument(HubError):
     @classmethod
     def named(cls, name: str, reason: str) -> "WrongDocument":
         """The document of that name, and what is wrong with it."""
-        return cls(f"The document {name} cannot be registered: {reason.rstrip('.')}.")
+        return cls(f"The document {name} cannot be registered: {reason}" + "." * (reason[-1] not in ".?"))
 
 
 def sha256_of(text: str) -> str:
