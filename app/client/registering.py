@@ -7,7 +7,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from graphql import GraphQLError, GraphQLSchema, concat_ast, parse, print_ast, separate_operations, validate
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    Node,
+    concat_ast,
+    parse,
+    print_ast,
+    separate_operations,
+    validate,
+)
 
 from app.client import operations as own_operations
 from app.domain.documents import WrongDocument, sha256_of, texts_by_sha256
@@ -21,7 +32,16 @@ def documents_of(texts: Sequence[str]) -> dict[str, str]:
     They are written as graphql-core and graphql-js print documents, which is how their clients send them.
     """
     together = concat_ast([parse(text) for text in texts])
-    return {name: print_ast(document) for name, document in separate_operations(together).items()}
+    return {name: _printed(document) for name, document in separate_operations(together).items()}
+
+
+def _printed(document: DocumentNode) -> str:
+    """The operation, then its fragments, whichever came first in the files."""
+    return print_ast(DocumentNode(definitions=tuple(sorted(document.definitions, key=_is_fragment))))
+
+
+def _is_fragment(definition: Node) -> bool:
+    return isinstance(definition, FragmentDefinitionNode)
 
 
 def own_documents() -> list[str]:
