@@ -25,7 +25,7 @@ from app.domain.principals import Role
 from app.settings import Settings
 from db.session import Database
 from graphql_schema.documents import KeptTexts
-from graphql_schema.planner.extension import DOCUMENTS_KEPT, LONGEST_KEPT, judged
+from graphql_schema.planner.documents import DOCUMENTS_KEPT, LONGEST_KEPT
 from graphql_schema.schema import HubSchema, build_schema
 from graphql_schema.trusted import register
 from tests.api.serving import ServedApp, codes, documents_file, serve_app
@@ -157,7 +157,7 @@ async def test_registered_documents_are_kept_whatever_else_is_asked(serve: Serve
         documents = served.schema.documents
         registered = documents.get(VIEWER)
         for number in range(DOCUMENTS_KEPT + 1):
-            judged(served.schema, f"query Flood{number} {{ viewer {{ name }} }}")
+            served.schema.documents.prepare(f"query Flood{number} {{ viewer {{ name }} }}")
         assert documents.get("query Flood0 { viewer { name } }") is None
         assert registered is not None
         assert documents.get(VIEWER) is registered
@@ -201,7 +201,7 @@ async def test_the_doctor_tells_of_such_a_hub(trusting: ServedApp, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def schema() -> HubSchema:
-    return build_schema()
+    return build_schema(max_cost=100_000)
 
 
 def entry(text: str) -> dict[str, object]:
