@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from app.agent.command import app as agent_app
 from app.client.commands.agents import app as agents_app
 from app.client.commands.decisions import app as decision_app
+from app.client.commands.documents import app as documents_app
 from app.client.commands.gates import app as gate_app
 from app.client.commands.query import query
 from app.client.commands.schema import schema
@@ -64,6 +65,7 @@ for name, group in {
     "agents": agents_app,
     "agent": agent_app,
     "token": token_app,
+    "documents": documents_app,
 }.items():
     app.add_typer(group, name=name)
 app.command()(demo)

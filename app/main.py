@@ -46,6 +46,7 @@ from graphql_schema.export import SDL_FILE
 from graphql_schema.http_transport import BODY_LIMIT
 from graphql_schema.schema import build_schema
 from graphql_schema.streams.hub import StreamHub
+from graphql_schema.trusted import document_store
 from graphql_schema.view import GraphQLView
 
 SHUTDOWN_SECONDS = 10
@@ -131,6 +132,7 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
         authenticate=authenticate,
         context_for=context_for,
         streams=StreamHub(schema, context_for),
+        documents=document_store(schema, settings.trusted_documents, only=settings.trusted_documents_only),
     )
 
     @contextlib.asynccontextmanager

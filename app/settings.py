@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOTS_DATA = Path("/var/lib/orchestration-hub")
@@ -43,9 +43,22 @@ class Settings(BaseSettings):
     max_cost: int = Field(
         default=1_000_000, ge=1_000, description="How many values one GraphQL operation may ask for at most."
     )
+    trusted_documents: Path | None = Field(
+        default=None, description="A JSON file of GraphQL documents by their SHA-256, planned when the hub starts."
+    )
+    trusted_documents_only: bool = Field(
+        default=False, description="Refuse every document that is not in HUB_TRUSTED_DOCUMENTS."
+    )
     worker_concurrency: int = Field(default=8, ge=1, le=256, description="Executions that one worker runs at once.")
     lease_seconds: float = Field(default=15.0, ge=1.0, le=600.0, description="How long a worker's lease lasts.")
     log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
+
+    @field_validator("trusted_documents_only")
+    @classmethod
+    def _has_documents(cls, only: bool, info: ValidationInfo) -> bool:
+        if only and info.data.get("trusted_documents") is None:
+            raise ValueError("this needs HUB_TRUSTED_DOCUMENTS, the file of what is not refused")
+        return only
 
     @property
     def admin_token_file(self) -> Path:

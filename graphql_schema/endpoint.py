@@ -8,6 +8,7 @@ import strawberry
 from graphql import GraphQLError
 
 from app.domain.principals import Principal
+from graphql_schema.documents import DocumentStore
 from graphql_schema.streams.delivery import Streams
 
 Authenticate = Callable[[str], Awaitable[Principal]]
@@ -26,4 +27,5 @@ class Endpoint:
     authenticate: Authenticate
     context_for: MakeContext
     describe: DescribeError
+    documents: DocumentStore
     streams: Streams | None = None

@@ -260,5 +260,8 @@ _register(
         ErrorCode.UNAUTHENTICATED: "The token is missing, unknown, expired or revoked.",
         ErrorCode.RESYNC_REQUIRED: "The cursor is older than the event log or of another database; read anew.",
         ErrorCode.TOO_EXPENSIVE: "The operation asks for too many values at once; ask for smaller pages.",
+        ErrorCode.TRUSTED_DOCUMENTS_ONLY: "The hub answers registered documents only, and this is none of them.",
+        ErrorCode.PERSISTED_QUERY_NOT_FOUND: "The hub does not know the document by its hash; send its text with it.",
+        ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED: "The hub keeps no documents that clients send; send the text alone.",
     },
 )

@@ -15,9 +15,11 @@ from starlette.types import Receive, Scope, Send
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from app.domain.errors import ErrorCode, Unauthenticated, Unavailable
+from app.domain.errors import ErrorCode, HubError, Unauthenticated, Unavailable
 from app.domain.principals import Principal
+from graphql_schema.compressing import compressed
 from graphql_schema.endpoint import Endpoint
+from graphql_schema.errors import typed_error
 from graphql_schema.incoming import GraphQLRequest, Malformed, bearer_token, parse_json, parse_request
 from graphql_schema.outgoing import (
     FAULTS,
@@ -68,6 +70,9 @@ async def serve_http(endpoint: Endpoint, scope: Scope, receive: Receive, send: S
         status, body, extra = refusal.status, encode_json({"errors": [refusal.error]}), refusal.headers
     except Exception as defect:
         status, body, extra = 500, encode_json({"errors": [masked(defect)]}), ()
+    if "accept-encoding" in headers:
+        body, coding = await compressed(body, ",".join(headers.getlist("accept-encoding")))
+        extra = extra if coding is None else (*extra, (b"content-encoding", coding.encode()))
     await _respond(send, status, body, media_type or JSON, extra)
 
 
@@ -185,6 +190,10 @@ def _parse(body: bytes) -> GraphQLRequest:
 
 async def _execute(endpoint: Endpoint, request: GraphQLRequest, principal: Principal) -> ExecutionResult:
     try:
+        request = endpoint.documents.resolve(request)
+    except HubError as refusal:
+        return ExecutionResult(None, errors=[typed_error(refusal)])
+    try:
         return await endpoint.schema.execute(
             request.query,
             variable_values=request.variables,
@@ -213,6 +222,7 @@ async def _respond(send: Send, status: int, body: bytes, media_type: str, extra:
         (b"content-type", media_type.encode() + b"; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
+        (b"vary", b"accept, accept-encoding"),
         *extra,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})

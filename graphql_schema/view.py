@@ -6,6 +6,7 @@ from typing import Any
 import strawberry
 from starlette.types import Receive, Scope, Send
 
+from graphql_schema.documents import DocumentStore
 from graphql_schema.endpoint import Authenticate, DescribeError, Endpoint, MakeContext
 from graphql_schema.http_transport import BODY_LIMIT, serve_http
 from graphql_schema.outgoing import describe_error
@@ -29,9 +30,10 @@ class GraphQLView:
         context_for: MakeContext,
         describe: DescribeError = describe_error,
         limits: SocketLimits | None = None,
+        documents: DocumentStore | None = None,
         streams: Streams | None = None,
     ) -> None:
-        self._endpoint = Endpoint(schema, authenticate, context_for, describe, streams)
+        self._endpoint = Endpoint(schema, authenticate, context_for, describe, documents or DocumentStore(), streams)
         self._limits = limits or SocketLimits()
         self._sockets: dict[GraphQLSocket, asyncio.Task[Any] | None] = {}
         self._closing = False

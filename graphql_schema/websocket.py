@@ -18,9 +18,10 @@ from starlette.types import Message, Receive, Send
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from app.domain.errors import Unauthenticated, Unavailable
+from app.domain.errors import HubError, Unauthenticated, Unavailable
 from app.domain.principals import Principal
 from graphql_schema.endpoint import Endpoint
+from graphql_schema.errors import typed_error
 from graphql_schema.incoming import GraphQLRequest, Malformed, bearer_token, parse_json, parse_request
 from graphql_schema.outgoing import encode_json, failed_before_data, masked, plain_error, result_body
 from graphql_schema.streams.delivery import Payload, Streams
@@ -267,24 +268,36 @@ class GraphQLSocket:
 
     async def _operate(self, operation_id: str, request: GraphQLRequest) -> None:
         assert self._principal is not None  # noqa: S101  (nothing is subscribed before the acknowledgement)
+        try:
+            request = self._endpoint.documents.resolve(request)
+        except HubError as refusal:
+            await self._conclude(operation_id, self._describe([typed_error(refusal)]))
+            return
         streams = self._endpoint.streams
         if streams is not None and streams.takes(request):
             await self._follow(streams, operation_id, request, self._principal)
-            return
+        else:
+            await self._conclude(operation_id, await self._run(operation_id, request, self._principal))
+
+    async def _run(self, operation_id: str, request: GraphQLRequest, principal: Principal) -> list[dict[str, Any]]:
+        """Run the operation to its end; the errors that it ended with, if it did."""
         try:
             results: Any = await self._endpoint.schema.stream(
                 request.query,
                 variable_values=request.variables,
-                context_value=self._endpoint.context_for(self._principal),
+                context_value=self._endpoint.context_for(principal),
                 operation_name=request.operation_name,
                 operation_extensions=request.extensions,
             )
             async with aclosing(results):
-                errors = await self._send_results(operation_id, results)
+                return await self._send_results(operation_id, results)
         except PeerGone:
             raise
         except Exception as defect:
-            errors = [masked(defect)]
+            return [masked(defect)]
+
+    async def _conclude(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
+        """Tell that the operation ended, by these errors if there are any."""
         self._forget(operation_id)
         if errors:
             await self._send_error(operation_id, errors)
@@ -304,11 +317,7 @@ class GraphQLSocket:
                     break
         finally:
             await membership.leave()
-        self._forget(operation_id)
-        if taken.errors:
-            await self._send_error(operation_id, [dict(error) for error in taken.errors])
-        else:
-            await self._send({"type": "complete", "id": operation_id})
+        await self._conclude(operation_id, [dict(error) for error in taken.errors])
 
     async def _send_results(self, operation_id: str, results: Any) -> list[dict[str, Any]]:
         """Send what the operation yields; the errors that it ended with, if it did."""

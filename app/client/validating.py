@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from graphql import (
@@ -11,6 +12,7 @@ from graphql import (
     GraphQLSyntaxError,
     NoDeprecatedCustomRule,
     Source,
+    build_schema,
     concat_ast,
     parse,
     validate,
@@ -35,6 +37,16 @@ class Fault:
         return f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}"
 
 
+def sdl() -> str:
+    """The schema of this version of the hub."""
+    return files("graphql_schema").joinpath("schema.graphql").read_text(encoding="utf-8")
+
+
+def own_schema() -> GraphQLSchema:
+    """The same, built."""
+    return build_schema(sdl())
+
+
 def operation_files(path: Path) -> Sequence[Path]:
     """The file itself, or all files of operations in the folder and those in it, by name."""
     if not path.is_dir():
@@ -42,7 +54,7 @@ def operation_files(path: Path) -> Sequence[Path]:
     return sorted(found for found in path.rglob("*") if found.suffix in SUFFIXES and found.is_file())
 
 
-def faults_in(schema: GraphQLSchema, files: Sequence[Path]) -> list[Fault]:
+def faults_in(schema: GraphQLSchema, paths: Sequence[Path]) -> list[Fault]:
     """All faults of the files, by place: errors, and uses of what is deprecated as warnings.
 
     They are one document, as they are for a code generator: a fragment may stand in another file, names are unique in
@@ -50,7 +62,7 @@ def faults_in(schema: GraphQLSchema, files: Sequence[Path]) -> list[Fault]:
     """
     documents: list[DocumentNode] = []
     unreadable: list[Fault] = []
-    for file in files:
+    for file in paths:
         try:
             documents.append(parse(Source(file.read_text(encoding="utf-8"), str(file))))
         except GraphQLSyntaxError as error:

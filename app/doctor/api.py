@@ -21,6 +21,8 @@ NAMED = 3
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ADDRESS = "Set HUB_URL to one such as http://127.0.0.1:8000."
 VIEWER = "{ viewer { name role agentId } }"
+TRUSTED_ONLY = "TRUSTED_DOCUMENTS_ONLY"
+"""The code by which a hub says that it answers registered documents only, none of which this is."""
 
 
 async def examine_api(installation: Installation) -> list[Finding]:
@@ -95,6 +97,8 @@ async def _token_works(client: httpx.AsyncClient, token: str | None) -> Finding:
     if token is None:
         return warning("token", "There is none to show to the hub, so that client commands do not work.", remedy)
     status, answer = await _ask(client, token, VIEWER)
+    if _is_untrusted(answer):
+        return fine("token", "The hub takes it, and answers registered documents only: not whose it is.")
     viewer: Any = (answer.get("data") or {}).get("viewer")
     if not viewer:
         return problem("token", f"The hub refuses it (HTTP {status}): unknown, expired or revoked.", remedy)
@@ -107,6 +111,8 @@ async def _schema(client: httpx.AsyncClient, token: str | None, installation: In
     if token is None:
         return skipped(name, "there is no token")
     _, answer = await _ask(client, token, get_introspection_query(descriptions=False))
+    if _is_untrusted(answer):
+        return skipped(name, "the hub answers registered documents only (HUB_TRUSTED_DOCUMENTS_ONLY)")
     if not answer.get("data"):
         return skipped(name, "the hub does not show its schema to this token")
     theirs, ours = build_client_schema(answer["data"]), build_schema(installation.sdl)
@@ -125,6 +131,11 @@ async def _schema(client: httpx.AsyncClient, token: str | None, installation: In
             "Update this installation to the hub's version.",
         )
     return fine(name, "The hub's schema is that of this installation.")
+
+
+def _is_untrusted(answer: Mapping[str, Any]) -> bool:
+    codes = [(error.get("extensions") or {}).get("code") for error in answer.get("errors") or ()]
+    return TRUSTED_ONLY in codes
 
 
 def _missing(wanted: GraphQLSchema, offered: GraphQLSchema) -> list[str]:

@@ -26,6 +26,9 @@ class ErrorCode(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     RESYNC_REQUIRED = "resync_required"
     TOO_EXPENSIVE = "too_expensive"
+    TRUSTED_DOCUMENTS_ONLY = "trusted_documents_only"
+    PERSISTED_QUERY_NOT_FOUND = "persisted_query_not_found"
+    PERSISTED_QUERY_NOT_SUPPORTED = "persisted_query_not_supported"
 
 
 class HubError(Exception):
@@ -158,3 +161,33 @@ class TooExpensive(HubError):
         )
         self.cost = cost
         self.limit = limit
+
+
+class TrustedDocumentsOnly(HubError):
+    """The hub answers registered documents only, and this is none of them."""
+
+    code = ErrorCode.TRUSTED_DOCUMENTS_ONLY
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(
+            f"This hub answers registered documents only, and sha256:{sha256} is none of them. Nothing was done. "
+            "Whoever runs the hub registers documents by `hub documents build` and HUB_TRUSTED_DOCUMENTS."
+        )
+
+
+class PersistedQueryNotFound(HubError):
+    """The hub does not know the document by its hash: send the text with it. The message is what clients look for."""
+
+    code = ErrorCode.PERSISTED_QUERY_NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound")
+
+
+class PersistedQueryNotSupported(HubError):
+    """The hub keeps no documents that clients send. The message is what clients look for."""
+
+    code = ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotSupported")

@@ -56,6 +56,10 @@ class Documents:
                 self._kept.put(text, document)
         return document
 
+    def pin(self, text: str, document: Document) -> None:
+        """Keep a document for good."""
+        self._kept.pin(text, document)
+
     def known_query(self, text: str, operation_name: str | None) -> Operation | None:
         """The query of a document that was found valid before; None where there is more to do."""
         document = self._kept.get(text)

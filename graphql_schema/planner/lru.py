@@ -1,4 +1,4 @@
-"""A bounded map that forgets what was not asked for the longest."""
+"""A bounded map that forgets what was not asked for the longest, but for what it is told to keep."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -9,11 +9,12 @@ Value = TypeVar("Value")
 
 
 class Lru(Generic[Key, Value]):
-    """At most `most` entries."""
+    """At most `most` entries, beside those that are pinned."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._entries: OrderedDict[Key, Value] = OrderedDict()
+        self._pinned: dict[Key, Value] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -21,9 +22,14 @@ class Lru(Generic[Key, Value]):
     def get(self, key: Key) -> Value | None:
         """What is kept under the key, or None."""
         value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
+        if value is None:
+            return self._pinned.get(key)
+        self._entries.move_to_end(key)
         return value
+
+    def pin(self, key: Key, value: Value) -> None:
+        """Keep a value for good."""
+        self._pinned[key] = value
 
     def put(self, key: Key, value: Value) -> None:
         """Keep a value; the one that was not asked for the longest makes room."""

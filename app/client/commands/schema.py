@@ -1,15 +1,14 @@
 """`hub schema`: what this version of the API is, and whether a client's operations fit it. Needs no running hub."""
 
 import dataclasses
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from graphql import GraphQLSchema, build_schema, introspection_from_schema
+from graphql import GraphQLSchema, introspection_from_schema
 
 from app.client.output import note, print_json
-from app.client.validating import Fault, faults_in, operation_files
+from app.client.validating import Fault, faults_in, operation_files, own_schema, sdl
 
 FAULTY = 1
 
@@ -28,13 +27,12 @@ def schema(
     ] = None,
 ) -> None:
     """Print the schema of this version of the hub, as SDL or as introspection JSON, or check operations against it."""
-    sdl = files("graphql_schema").joinpath("schema.graphql").read_text(encoding="utf-8")
     if check is not None:
-        _check(build_schema(sdl), check, as_json)
+        _check(own_schema(), check, as_json)
     elif as_json:
-        print_json(introspection_from_schema(build_schema(sdl)))
+        print_json(introspection_from_schema(own_schema()))
     else:
-        typer.echo(sdl, nl=False)
+        typer.echo(sdl(), nl=False)
 
 
 def _check(schema: GraphQLSchema, path: Path, as_json: bool) -> None:

@@ -58,3 +58,12 @@ def test_what_was_not_asked_for_the_longest_makes_room() -> None:
     kept.put("c", 3)
     assert [kept.get(key) for key in ("a", "b", "c")] == [1, None, 3]
     assert len(kept) == 2
+
+
+def test_what_is_pinned_takes_no_room_and_stays() -> None:
+    kept: Lru[str, int] = Lru(1)
+    kept.pin("a", 1)
+    kept.put("b", 2)
+    kept.put("c", 3)
+    assert [kept.get(key) for key in ("a", "b", "c")] == [1, None, 3]
+    assert len(kept) == 1
