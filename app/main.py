@@ -23,6 +23,7 @@ from app.domain.principals import SYSTEM, Principal, Role
 from app.engine.catalogue import sync_templates
 from app.engine.checkpoints import setup as set_up_checkpoints
 from app.engine.runner import Worker
+from app.live.freshness import Freshness
 from app.live.hints import HintSender
 from app.live.tail import EventTail
 from app.security.keyring import KeyFiles
@@ -44,6 +45,7 @@ from db.session import Database
 from graphql_schema.context import HubContext
 from graphql_schema.export import SDL_FILE
 from graphql_schema.http_transport import BODY_LIMIT
+from graphql_schema.read_cache import ReadCache
 from graphql_schema.schema import build_schema
 from graphql_schema.streams.hub import StreamHub
 from graphql_schema.trusted import document_store
@@ -69,6 +71,7 @@ class Hub:
     reports: ReportWriter
     authenticator: Authenticator
     sealer: Sealer
+    answers: ReadCache | None
 
     def context(self, principal: Principal) -> HubContext:
         """What the resolvers of one operation are given."""
@@ -100,7 +103,8 @@ async def open_hub(settings: Settings, url: str) -> AsyncIterator[Hub]:
         for part in (hints, tail, reports):
             stack.push_async_callback(part.stop)
             await part.start()
-        yield Hub(settings, database, hints, tail, reports, Authenticator(database), sealer)
+        answers = ReadCache(Freshness(database, tail), settings.read_cache_mb << 20) if settings.read_cache_mb else None
+        yield Hub(settings, database, hints, tail, reports, Authenticator(database), sealer, answers)
 
 
 def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
@@ -109,6 +113,9 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
 
     def hub() -> Hub:
         return held[0]
+
+    def answers() -> ReadCache | None:
+        return hub().answers
 
     async def ping() -> bool:
         await hub().database.ping()
@@ -132,6 +139,7 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
         authenticate=authenticate,
         context_for=context_for,
         streams=StreamHub(schema, context_for),
+        answers=answers,
         documents=document_store(schema, settings.trusted_documents, only=settings.trusted_documents_only),
     )
 

@@ -49,6 +49,13 @@ class Settings(BaseSettings):
     trusted_documents_only: bool = Field(
         default=False, description="Refuse every document that is not in HUB_TRUSTED_DOCUMENTS."
     )
+    read_cache_mb: int = Field(
+        default=64,
+        ge=0,
+        le=16_384,
+        description="Megabytes of each process in which answers to queries are kept while nothing that they read "
+        "changes; 0 keeps none.",
+    )
     worker_concurrency: int = Field(default=8, ge=1, le=256, description="Executions that one worker runs at once.")
     lease_seconds: float = Field(default=15.0, ge=1.0, le=600.0, description="How long a worker's lease lasts.")
     log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")

@@ -9,6 +9,7 @@ from graphql import GraphQLError
 
 from app.domain.principals import Principal
 from graphql_schema.documents import DocumentStore
+from graphql_schema.read_cache import ReadCache
 from graphql_schema.streams.delivery import Streams
 
 Authenticate = Callable[[str], Awaitable[Principal]]
@@ -17,6 +18,14 @@ MakeContext = Callable[[Principal], Any]
 """Makes the context of an operation for whoever asks."""
 DescribeError = Callable[[GraphQLError], dict[str, Any]]
 """Turns an error into its JSON form."""
+
+AnswersKept = Callable[[], ReadCache | None]
+"""The answers that are kept, once the hub is open; None where none are."""
+
+
+def no_answers() -> ReadCache | None:
+    """Where no answers are kept."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -29,3 +38,4 @@ class Endpoint:
     describe: DescribeError
     documents: DocumentStore
     streams: Streams | None = None
+    answers: AnswersKept = no_answers

@@ -32,6 +32,7 @@ from graphql_schema.outgoing import (
     plain_error,
     result_body,
 )
+from graphql_schema.planner.extension import PlannedAnswer
 
 BODY_LIMIT = 1_048_576
 """Bytes of a request's body at most; uvicorn's `ws_max_size` should be the same for a frame."""
@@ -41,6 +42,8 @@ DROP_TIME = 5.0
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 OPERATIONS = (OperationType.QUERY, OperationType.MUTATION)
+KEPT = ((b"x-hub-cache", b"hit"),)
+"""Says that the answer was made for an earlier request. `Cache-Control: no-cache` in a request asks for a new one."""
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
@@ -112,9 +115,20 @@ async def _answer(
         raise Refusal(406, plain_error(f"Answers are {GRAPHQL_RESPONSE} or {JSON}: accept one of them."))
     principal = await _authenticate(endpoint, headers)
     _check_content(headers)
-    request = _parse(await _body(headers, receive))
-    result = await _execute(endpoint, request, principal)
-    return _status(result, media_type), encode_json(result_body(result, endpoint.describe)), ()
+    body = await _body(headers, receive)
+    answers = endpoint.answers()
+    asked = answers.ask(body, media_type, principal) if answers is not None else None
+    if answers is None or asked is None:
+        result = await _execute(endpoint, _parse(body), principal)
+        return _status(result, media_type), encode_json(result_body(result, endpoint.describe)), ()
+    kept = answers.find(asked) if "no-cache" not in headers.get("cache-control", "") else None
+    if kept is not None:
+        return 200, kept, KEPT
+    result = await _execute(endpoint, _parse(body), principal)
+    answer = encode_json(result_body(result, endpoint.describe))
+    if isinstance(result, PlannedAnswer) and result.plan is not None:
+        answers.keep(asked, result.plan, answer)
+    return _status(result, media_type), answer, ()
 
 
 async def _authenticate(endpoint: Endpoint, headers: Headers) -> Principal:

@@ -7,7 +7,7 @@ import strawberry
 from starlette.types import Receive, Scope, Send
 
 from graphql_schema.documents import DocumentStore
-from graphql_schema.endpoint import Authenticate, DescribeError, Endpoint, MakeContext
+from graphql_schema.endpoint import AnswersKept, Authenticate, DescribeError, Endpoint, MakeContext, no_answers
 from graphql_schema.http_transport import BODY_LIMIT, serve_http
 from graphql_schema.outgoing import describe_error
 from graphql_schema.streams.delivery import Streams
@@ -32,8 +32,11 @@ class GraphQLView:
         limits: SocketLimits | None = None,
         documents: DocumentStore | None = None,
         streams: Streams | None = None,
+        answers: AnswersKept = no_answers,
     ) -> None:
-        self._endpoint = Endpoint(schema, authenticate, context_for, describe, documents or DocumentStore(), streams)
+        self._endpoint = Endpoint(
+            schema, authenticate, context_for, describe, documents or DocumentStore(), streams, answers
+        )
         self._limits = limits or SocketLimits()
         self._sockets: dict[GraphQLSocket, asyncio.Task[Any] | None] = {}
         self._closing = False

@@ -49,6 +49,8 @@ class Builder:
         self.extracts: dict[str, Extract] = {}
         self.constants: dict[str, Any] = {}
         self.node_types: TypesOf | None = None
+        self.is_personal = False
+        """Whether what is built depends on who asks, and not only on the rights."""
         self._rows = 0
 
     def object(self, type_: GraphQLObjectType, row: Row | None, nodes: Sequence[FieldNode], path: Path) -> list[Pair]:

@@ -82,6 +82,13 @@ class PlannedReads(SchemaExtension):
         return [] if named or len(document.operations) == 1 else [GraphQLError(WHICH_OPERATION)]
 
 
+@dataclass
+class PlannedAnswer(PlannedResult):
+    """A result without errors, with the plan that it was made by."""
+
+    plan: Plan | None = None
+
+
 @dataclass(frozen=True)
 class Answered:
     """The answer to a query, and its cost where it was planned."""
@@ -110,7 +117,7 @@ async def answer(
     data = cast("Any", orjson.Fragment(await planned.text(context, values.coerced) or "null"))
     if planned.failures:
         return Answered(ExecutionResult(data, errors=_errors(planned)), planned.cost)
-    return Answered(PlannedResult(data, errors=None), planned.cost)
+    return Answered(PlannedAnswer(data, errors=None, plan=planned), planned.cost)
 
 
 def coerce(schema: Any, operation: Operation, variables: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:

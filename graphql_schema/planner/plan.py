@@ -1,5 +1,6 @@
 """A plan: one statement, how its arguments are taken from a request, and what is filled in afterwards."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,10 +11,12 @@ from sqlalchemy import Text, cast, select
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from app.domain.errors import HubError
+from app.domain.events import Aggregate
 from app.domain.principals import Principal
 from graphql_schema.planner.builder import Builder, Extract, TypesOf
 from graphql_schema.planner.decisions import Variables
 from graphql_schema.planner.fills import Fill, Opener, fill
+from graphql_schema.planner.reading import aggregates_of
 from graphql_schema.planner.sql import Expression
 
 DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
@@ -63,7 +66,8 @@ class Plan:
     """A selection as one statement with a single text value: the JSON of its data.
 
     `node_types` tells the types of the objects that `node` or `nodes` was asked for; `is_void` says that a failed root
-    field may not be null, so that there is no data at all; `cost` is that of the operation, in values.
+    field may not be null, so that there is no data at all; `cost` is that of the operation, in values; `is_personal`
+    says that the data depends on who asks, not on the rights alone.
     """
 
     statement: Statement
@@ -72,6 +76,12 @@ class Plan:
     node_types: TypesOf | None = None
     is_void: bool = False
     cost: int = 0
+    is_personal: bool = False
+
+    @functools.cached_property
+    def reads(self) -> frozenset[Aggregate]:
+        """The aggregates whose tables the statement names."""
+        return aggregates_of(self.statement.sql)
 
     async def text(self, context: ReadContext, variables: Variables) -> str | None:
         """The JSON text of the data; None for null. Raises `Unavailable` when the database is away."""
@@ -91,7 +101,7 @@ def compile_plan(
 ) -> Plan:
     """The plan that answers with this expression, for the builder that made it."""
     statement = compile_statement(cast(expression, Text), build)
-    return Plan(statement, tuple(build.fills), tuple(failures), build.node_types, is_void, cost)
+    return Plan(statement, tuple(build.fills), tuple(failures), build.node_types, is_void, cost, build.is_personal)
 
 
 def compile_statement(expression: Expression, build: Builder) -> Statement:

@@ -167,6 +167,7 @@ class PrincipalPlan:
     read: Callable[[Principal], str | None]
 
     def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        build.is_personal = True
         return build.bind_extract(lambda _, principal: self.read(principal), Text())
 
 

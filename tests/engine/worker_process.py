@@ -22,6 +22,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.events import Aggregate
 from app.engine.checkpoints import FencedSaver
 from app.engine.leases import Execution
 from app.engine.runner import Worker
@@ -54,7 +55,11 @@ def set_trap(trap: Trap) -> None:
     real_transact, real_cursor, real_hold = Database.transact, FencedSaver._cursor, Execution.hold
     current: ContextVar[int] = ContextVar("visit")
 
-    async def transact(self: Database, work: Callable[[AsyncConnection], Awaitable[Any]]) -> Any:
+    async def transact(
+        self: Database,
+        work: Callable[[AsyncConnection], Awaitable[Any]],
+        changes: frozenset[Aggregate] | None = None,
+    ) -> Any:
         visit = trap.enter()
         trap.at(visit, "before")
         current.set(visit)
@@ -64,7 +69,7 @@ def set_trap(trap: Trap) -> None:
             trap.at(visit, "inside")
             return result
 
-        result = await real_transact(self, watched)
+        result = await real_transact(self, watched, changes)
         trap.at(visit, "after")
         return result
 
