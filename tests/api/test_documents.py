@@ -12,6 +12,7 @@ from typing import Any
 import gql
 import pytest
 from gql.transport.httpx import HTTPXAsyncTransport
+from graphql.execution.values import VariableValues
 from pydantic import ValidationError
 
 from app.client.connection import HubClient
@@ -21,11 +22,13 @@ from app.client.registering import own_documents
 from app.doctor.api import examine_api
 from app.doctor.findings import Severity
 from app.domain.documents import WrongDocument, sha256_of
-from app.domain.principals import Role
+from app.domain.principals import Principal, Role
 from app.settings import Settings
 from db.session import Database
 from graphql_schema.documents import KeptTexts
 from graphql_schema.planner.documents import DOCUMENTS_KEPT, LONGEST_KEPT
+from graphql_schema.planner.extension import coerce
+from graphql_schema.planner.plan import Plan
 from graphql_schema.schema import HubSchema, build_schema
 from graphql_schema.trusted import register
 from tests.api.serving import ServedApp, codes, documents_file, serve_app
@@ -272,6 +275,39 @@ def test_only_needs_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_TRUSTED_DOCUMENTS_ONLY", "true")
     with pytest.raises(ValidationError, match="this needs HUB_TRUSTED_DOCUMENTS"):
         Settings()
+
+
+def test_queries_are_planned_whatever_variables_they_need(schema: HubSchema, tmp_path: Path) -> None:
+    before = schema.planner.plans_made
+    text = (
+        "query Required($agentId: ID!, $first: Int!, $filter: TaskFilter!, $at: DateTime!, $role: AgentRole!, "
+        "$known: Boolean!, $after: Cursor) { agent(agentId: $agentId) { agentName @include(if: $known) "
+        "activeTasks(first: $first, filter: $filter, after: $after) { nodes { title } } } "
+        "agents(filter: { agentRole: { eq: $role }, lastActivity: { lt: $at } }) { totalCount } }"
+    )
+    register(schema, documents_file(tmp_path, text))
+    operation = schema.documents.prepare(text).operation(None)
+    assert operation is not None
+    given = {"agentId": "jane", "first": 20, "filter": {}, "role": "QA", "at": "2026-02-03T00:00:00Z", "known": True}
+    values = coerce(schema, operation, given)
+    assert isinstance(values, VariableValues)
+    plan = schema.planner.plan_operation(operation, values.coerced, Principal("reader", Role.VIEWER))
+    assert schema.planner.plans_made == before + 1
+    assert isinstance(plan, Plan)
+    assert plan.failures == ()
+
+
+def test_what_can_be_asked_for_less_is_registered(schema: HubSchema, tmp_path: Path) -> None:
+    before = schema.planner.plans_made
+    level = "tasks(first: $first) { nodes { execution { %s } } }"
+    text = f"query Deep($first: Int) {{ {level % level % level % 'executionId'} }}"
+    for name, first in (("Required", "$first: Int!"), ("Default", "$first: Int = 100"), ("Optional", "$first: Int")):
+        own = text.replace("Deep($first: Int)", f"{name}({first})")
+        register(
+            schema,
+            documents_file(tmp_path, own.replace("executionId", " ".join(f"a{n}: executionId" for n in range(99)))),
+        )
+    assert schema.planner.plans_made == before
 
 
 async def test_a_manifest_of_apollos_is_taken(serve: Serve, tmp_path: Path) -> None:
