@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from tests.benchmarks import reads, reports
+from tests.benchmarks import reads, repeated, reports
 from tests.benchmarks.load import ROOT
 from tests.benchmarks.report import Figure, show, write
 
-BENCHMARKS: Mapping[str, Callable[[Console], list[Figure]]] = {"reads": reads.run, "reports": reports.run}
+BENCHMARKS: Mapping[str, Callable[[Console], list[Figure]]] = {
+    "reads": reads.run,
+    "repeated": repeated.run,
+    "reports": reports.run,
+}
 REPORT = ROOT / "build" / "bench.json"
 INTERRUPTED = 130
 

@@ -34,9 +34,10 @@ class NotOneStatement(Exception):
 
 
 @contextlib.contextmanager
-def serving(stage: Stage) -> Iterator[Served]:
-    """The hub on the stage's database, in a process of its own."""
+def serving(stage: Stage, *, read_cache_mb: int = 0) -> Iterator[Served]:
+    """The hub on the stage's database, in a process of its own; unless it is told, it keeps no answers."""
     settings = {"HUB_DATABASE_URL": stage.url, "HUB_DATA_DIR": str(stage.folder), "HUB_PORT": "0"}
+    settings["HUB_READ_CACHE_MB"] = str(read_cache_mb)
     with stage.serving("app.main", "serve", environment=settings) as served:
         yield served
 
