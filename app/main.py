@@ -157,7 +157,8 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
         "migrated": migrated,
         "tail": follows,
     }
-    routes = [*health_routes(checks), Route("/graphql", view), WebSocketRoute("/graphql", view)]
+    # what is asked most stands first, since routes are tried in turn
+    routes = [Route("/graphql", view), WebSocketRoute("/graphql", view), *health_routes(checks)]
     return Starlette(routes=routes, lifespan=lifespan)
 
 

@@ -7,10 +7,11 @@ then 200.
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -46,6 +47,8 @@ KEPT = ((b"x-hub-cache", b"hit"),)
 """Says that the answer was made for an earlier request. `Cache-Control: no-cache` in a request asks for a new one."""
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
+Fields = Mapping[str, str]
+"""The fields of a request's head by their names in lower case; one that comes several times is joined by commas."""
 
 
 class ClientGone(Exception):
@@ -63,7 +66,7 @@ class Refusal(Exception):
 
 async def serve_http(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request."""
-    headers = Headers(scope=scope)
+    headers = fields_of(scope)
     media_type = negotiate(headers.get("accept", ""))
     try:
         status, body, extra = await _answer(endpoint, scope["method"], headers, media_type, receive)
@@ -74,11 +77,21 @@ async def serve_http(endpoint: Endpoint, scope: Scope, receive: Receive, send: S
     except Exception as defect:
         status, body, extra = 500, encode_json({"errors": [masked(defect)]}), ()
     if "accept-encoding" in headers:
-        body, coding = await compressed(body, ",".join(headers.getlist("accept-encoding")))
+        body, coding = await compressed(body, headers["accept-encoding"])
         extra = extra if coding is None else (*extra, (b"content-encoding", coding.encode()))
     await _respond(send, status, body, media_type or JSON, extra)
 
 
+def fields_of(scope: Scope) -> Fields:
+    """The head of a request, decoded once: every look into the raw one would go through all of it."""
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+@lru_cache(maxsize=64)
 def negotiate(accept: str) -> str | None:
     """The media type of the answer: what the Accept header prefers, JSON where it does not say; None for neither."""
     weights = {JSON: 0.0, GRAPHQL_RESPONSE: 0.0}
@@ -107,7 +120,7 @@ def _weight(parameters: list[str]) -> float:
 
 
 async def _answer(
-    endpoint: Endpoint, method: str, headers: Headers, media_type: str | None, receive: Receive
+    endpoint: Endpoint, method: str, headers: Fields, media_type: str | None, receive: Receive
 ) -> tuple[int, bytes, RawHeaders]:
     if method != "POST":
         raise Refusal(405, plain_error("Send a POST request with a JSON body."), ((b"allow", b"POST"),))
@@ -131,10 +144,9 @@ async def _answer(
     return _status(result, media_type), answer, ()
 
 
-async def _authenticate(endpoint: Endpoint, headers: Headers) -> Principal:
-    given = headers.getlist("authorization")
-    token = bearer_token(given[0]) if len(given) == 1 else None
-    if token is None:
+async def _authenticate(endpoint: Endpoint, headers: Fields) -> Principal:
+    token = bearer_token(headers.get("authorization", ""))
+    if token is None or "," in token:
         raise _unauthenticated("A token is needed: send the header `Authorization: Bearer <token>`.")
     try:
         return await endpoint.authenticate(token)
@@ -149,16 +161,22 @@ def _unauthenticated(message: str) -> Refusal:
     return Refusal(401, error, ((b"www-authenticate", b'Bearer realm="hub"'),))
 
 
-def _check_content(headers: Headers) -> None:
-    media_type, _, parameters = headers.get("content-type", "").partition(";")
-    charset = parameters.replace(" ", "").replace('"', "").lower()
-    if media_type.strip().lower() != JSON or charset not in ("", "charset=utf-8"):
+def _check_content(headers: Fields) -> None:
+    if not is_json(headers.get("content-type", "")):
         raise Refusal(415, plain_error(f"The body must be JSON in UTF-8, sent as `content-type: {JSON}`."))
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal(415, plain_error("The body must not be compressed."))
 
 
-async def _body(headers: Headers, receive: Receive) -> bytes:
+@lru_cache(maxsize=64)
+def is_json(content_type: str) -> bool:
+    """Whether a body of this type is JSON in UTF-8; clients send few different ones, so the answers are kept."""
+    media_type, _, parameters = content_type.partition(";")
+    charset = parameters.replace(" ", "").replace('"', "").lower()
+    return media_type.strip().lower() == JSON and charset in ("", "charset=utf-8")
+
+
+async def _body(headers: Fields, receive: Receive) -> bytes:
     declared = headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > BODY_LIMIT:
         raise await _too_large(headers, receive)
@@ -180,7 +198,7 @@ async def _chunk(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-async def _too_large(headers: Headers, receive: Receive, *, more: bool = True) -> Refusal:
+async def _too_large(headers: Fields, receive: Receive, *, more: bool = True) -> Refusal:
     """The refusal, once the rest of the body is read and dropped, within limits.
 
     A connection that is closed with unread bytes in it is reset, and the client would not see the answer.

@@ -4,6 +4,8 @@ What is committed in this process counts at once, so that nobody is shown less t
 others commit counts when the tail has read it. While the tail cannot say that it has read all, nothing holds.
 """
 
+from functools import lru_cache
+
 from app.domain.events import Aggregate
 from app.live.records import EventRecord
 from app.live.tail import EventTail
@@ -16,6 +18,11 @@ Moves = tuple[int, ...]
 """How often each aggregate has moved."""
 
 _INDEX = {aggregate.value: at for at, aggregate in enumerate(Aggregate)}
+
+
+@lru_cache(maxsize=256)
+def _places(aggregates: frozenset[Aggregate]) -> tuple[int, ...]:
+    return tuple(_INDEX[aggregate] for aggregate in sorted(aggregates))
 
 
 class Freshness:
@@ -34,7 +41,7 @@ class Freshness:
     @staticmethod
     def of(aggregates: frozenset[Aggregate], moves: Moves) -> Moves:
         """The counts of some aggregates only."""
-        return tuple(moves[_INDEX[aggregate]] for aggregate in sorted(aggregates))
+        return tuple([moves[at] for at in _places(aggregates)])
 
     def _committed(self, changes: frozenset[Aggregate] | None) -> None:
         for at in range(len(self._moves)) if changes is None else [_INDEX[each] for each in changes]:
