@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from db.adoption import IS_OURS, adopt
 from db.locks import schema_lock
 from db.partitions import make_partitions
 from db.session import Database
@@ -47,11 +48,15 @@ async def migrate(url: str, after: Callable[[], Awaitable[None]] | None = None) 
 
 
 async def is_migrated(url: str) -> bool:
-    """Whether the schema is the one of this version; False also when it is a newer one. Raises the driver's errors."""
+    """Whether the schema is the one of this version, and its rows are this server's own. Raises the driver's errors.
+
+    False also when the schema is a newer one, and when the database was restored here and not taken over yet.
+    """
     engine = _engine(url)
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(current_revision) == head_revision()
+            is_at_head = await connection.run_sync(current_revision) == head_revision()
+            return is_at_head and bool(await connection.scalar(text(IS_OURS)))
     finally:
         await engine.dispose()
 
@@ -103,6 +108,8 @@ async def _upgrade(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.run_sync(_upgrade_schema)
         await connection.commit()
+    async with engine.begin() as connection:
+        await adopt(connection)
     async with engine.connect() as connection:
         now = (await connection.execute(select(func.now()))).scalar_one()
         await connection.rollback()

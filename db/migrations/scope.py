@@ -4,7 +4,7 @@ from alembic.runtime.environment import IncludeNameFn, NameFilterParentNames, Na
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
-from db.tables.events import Xid8
+from db.tables.base import Xid8
 
 # reflection does not know the type
 ischema_names["xid8"] = Xid8

@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, func, insert, literal, null, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import NotFound, StaleVersion
-from app.domain.events import Event, Retention
-from db.queries.entities import Entity
+from app.domain.events import Aggregate, Event, Retention
+from db.queries.entities import BY_AGGREGATE, Entity
+from db.tables.base import Xid8
 from db.tables.events import event_log
 
 EVENT_COLUMNS = (
+    "xid",
     "retention",
     "aggregate",
     "entity_id",
@@ -103,21 +105,53 @@ async def amend(
     return await _apply(connection, statement, entity, entity_id, expected_version, None)
 
 
-async def append(connection: AsyncConnection, entity_id: str, event: Event, version: int | None = None) -> None:
-    """Write an event that belongs to no change of a versioned row: a step, an error, a report."""
+async def append(connection: AsyncConnection, entity_id: str, event: Event) -> None:
+    """Write an event that belongs to no change of a versioned row: a step, an error, a report.
+
+    It stands behind the last change of its entity that this transaction can see; all of them, where it holds the row.
+    """
     await connection.execute(
         insert(event_log).values(
+            xid=next_xid(_last_xid(event.aggregate, entity_id)),
             retention=event.retention.value,
             aggregate=event.aggregate.value,
             entity_id=entity_id,
             event_type=event.type,
             from_status=event.from_status,
             to_status=event.to_status,
-            version=version,
             actor=event.actor,
             detail=dict(event.detail),
         )
     )
+
+
+def _last_xid(aggregate: Aggregate, entity_id: str) -> ColumnElement[int]:
+    """The `event_xid` of an entity's row; NULL where there is none."""
+    entity = BY_AGGREGATE.get(aggregate)
+    if entity is None:
+        return cast(null(), Xid8())
+    row = select(entity.table.c.event_xid).where(entity.key == cast(literal(entity_id, Text), entity.key.type))
+    return row.scalar_subquery()
+
+
+def next_version(table: Table) -> dict[str, Any]:
+    """The columns that every change of a versioned row moves on.
+
+    They are computed once the row's lock is held, on the row as whoever had the lock before has left it.
+    """
+    return {
+        "version": table.c.version + 1,
+        "updated_at": func.clock_timestamp(),
+        "event_xid": next_xid(table.c.event_xid),
+    }
+
+
+def next_xid(last: ColumnElement[int]) -> ColumnElement[int]:
+    """The `xid` of an event that must not stand before the entity's last one.
+
+    It is this transaction's id at least, so whoever waits until the events below an id are settled waits for this one.
+    """
+    return func.greatest(func.pg_current_xact_id(), last, type_=Xid8())
 
 
 def _change(
@@ -141,7 +175,7 @@ def _change(
     changed = (
         update(table)
         .where(entity.key == before.c[entity.key_name])
-        .values(**{**values, "version": table.c.version + 1, "updated_at": func.clock_timestamp()})
+        .values(**{**values, **next_version(table)})
         .returning(*table.c)
         .cte("changed")
     )
@@ -156,6 +190,7 @@ def _event(
     entity: Entity, changed: Any, event_type: str, actor: str, detail: Mapping[str, Any] | None, *, from_status: Any
 ) -> Select[Any]:
     return select(
+        changed.c.event_xid,
         literal(Retention.AUDIT.value),
         literal(entity.aggregate.value),
         cast(changed.c[entity.key_name], Text),

@@ -1,5 +1,6 @@
 """Entities as the write path sees them: table, key, status and machine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,3 +66,8 @@ ASSIGNMENT = Entity(
 )
 GATE = Entity("quality gate", Aggregate.QUALITY_GATE, quality_gates, "gate_id", "approval_status", GATE_MACHINE)
 API_TOKEN = Entity("API token", Aggregate.API_TOKEN, api_tokens, "token_id")
+
+BY_AGGREGATE: Mapping[Aggregate, Entity] = {
+    entity.aggregate: entity for entity in (AGENT, TASK, DECISION, EXECUTION, ASSIGNMENT, GATE, API_TOKEN)
+}
+"""What has versions; measurements have none."""

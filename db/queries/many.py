@@ -10,7 +10,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.events import Retention
-from db.queries.changes import EVENT_COLUMNS
+from db.queries.changes import EVENT_COLUMNS, next_version
 from db.queries.entities import Entity
 from db.tables.events import event_log
 
@@ -58,8 +58,7 @@ async def transition_all(
             **{
                 **(values or {}),
                 entity.status_name: target.value,
-                "version": table.c.version + 1,
-                "updated_at": func.clock_timestamp(),
+                **next_version(table),
             }
         )
         .returning(*table.c)
@@ -69,6 +68,7 @@ async def transition_all(
     logged = insert(event_log).from_select(
         EVENT_COLUMNS,
         select(
+            changed.c.event_xid,
             literal(Retention.AUDIT.value),
             literal(entity.aggregate.value),
             cast(key, Text),

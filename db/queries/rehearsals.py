@@ -32,7 +32,7 @@ async def events_so_far(connection: AsyncConnection, most: int) -> Rehearsed:
             cast(func.count().over(), BigInteger).label("total"),
         )
         # events are stamped with the transaction's start, which names their partition
-        .where(log.created_at == func.now(), log.xid == func.pg_current_xact_id())
+        .where(log.created_at == func.now(), log.transaction_xid == func.pg_current_xact_id())
         .order_by(log.id)
         .limit(most)
     )

@@ -132,6 +132,7 @@ async def create_tasks(connection: AsyncConnection, rows: Sequence[Mapping[str, 
     logged = insert(event_log).from_select(
         EVENT_COLUMNS,
         select(
+            changed.c.event_xid,
             literal(Retention.AUDIT.value),
             literal(Aggregate.TASK.value),
             cast(changed.c.task_id, Text),

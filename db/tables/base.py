@@ -16,6 +16,7 @@ from sqlalchemy import (
     func,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.types import UserDefinedType
 
 from app.domain.machines import Machine
 from app.domain.rules import Range
@@ -59,9 +60,22 @@ def enum_column(
     )
 
 
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id; asyncpg hands it over as an int."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "XID8"
+
+
 def versioned() -> list[Column[Any]]:
-    """The columns of every mutable row: version (from 1, +1 a change), created_at, updated_at."""
+    """The columns of every mutable row: version (from 1, +1 a change), created_at, updated_at.
+
+    `event_xid` is the `xid` of the row's last event, which later ones may not fall below (docs/adr/0023).
+    """
     return [
+        Column("event_xid", Xid8(), nullable=False, server_default=func.pg_current_xact_id()),
         Column("version", Integer, nullable=False, server_default="1"),
         timestamp("created_at", nullable=False, default_now=True),
         timestamp("updated_at", nullable=False, default_now=True),

@@ -1,25 +1,17 @@
 """The event log: every change, in commit-safe order; partitioned by retention class, then by time."""
 
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Table, Text, func
-from sqlalchemy.types import UserDefinedType
 
 from app.domain.events import Aggregate, Retention
-from db.tables.base import UTC_NOW, enum_column, json_column, metadata, one_of, timestamp
+from db.tables.base import UTC_NOW, Xid8, enum_column, json_column, metadata, one_of, timestamp
 
-
-class Xid8(UserDefinedType[int]):
-    """PostgreSQL's 64-bit transaction id; asyncpg hands it over as an int."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        return "XID8"
-
+__all__ = ["Xid8", "event_log"]  # a migration looks for the type here
 
 event_log = Table(
     "event_log",
     metadata,
-    # the order of events is (xid, id); see docs/architecture.md, "Live updates"
+    # the order of events is (xid, id); see docs/architecture.md, "Live updates". It is the writer's transaction id, or
+    # that of the entity's event before, where this is greater: docs/adr/0023
     Column("xid", Xid8(), nullable=False, server_default=func.pg_current_xact_id()),
     Column("id", BigInteger, Identity(always=True), nullable=False),
     Column("created_at", timestamp("t").type, nullable=False, server_default=UTC_NOW),
@@ -33,6 +25,8 @@ event_log = Table(
     Column("version", Integer),
     Column("actor", Text, nullable=False),
     json_column("detail"),
+    # what was written together; null for what is older than this column
+    Column("transaction_xid", Xid8(), server_default=func.pg_current_xact_id()),
     one_of("retention", Retention),
     one_of("aggregate", Aggregate),
     Index(None, "xid", "id"),

@@ -1,6 +1,17 @@
 """All tables in one place, so that `metadata` is whole once this is imported."""
 
-from db.tables import access, agents, decisions, events, metrics, model_assignments, quality_gates, tasks, workflows
+from db.tables import (
+    access,
+    agents,
+    decisions,
+    events,
+    installation,
+    metrics,
+    model_assignments,
+    quality_gates,
+    tasks,
+    workflows,
+)
 from db.tables.base import metadata
 
 __all__ = [
@@ -8,6 +19,7 @@ __all__ = [
     "agents",
     "decisions",
     "events",
+    "installation",
     "metadata",
     "metrics",
     "model_assignments",

@@ -57,6 +57,7 @@ async def test_create_returns_the_row_and_writes_its_event(database: Database) -
     (event,) = await events(database, task.task_id)
     assert event["created_at"] == task.created_at
     assert {name: event[name] for name in changes.EVENT_COLUMNS} == {
+        "xid": task.event_xid,
         "retention": "audit",
         "aggregate": "task",
         "entity_id": str(task.task_id),

@@ -22,7 +22,7 @@ def explain(state: State, sent: Sequence[Sent], events: Sequence[Event]) -> Iter
     """
     transactions: dict[int, list[Event]] = defaultdict(list)
     for event in events:
-        transactions[event.xid].append(event)
+        transactions[event.transaction].append(event)
     return _orders(state, list(sent), transactions)
 
 

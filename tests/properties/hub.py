@@ -24,7 +24,8 @@ POOL = 8
 
 EVENTS_AFTER = """
     SELECT coalesce(json_agg(json_build_array(
-        xid::text::bigint, id, aggregate, entity_id, event_type, from_status, to_status, version, actor, detail
+        xid::text::bigint, id, aggregate, entity_id, event_type, from_status, to_status, version, actor, detail,
+        transaction_xid::text::bigint
     ) ORDER BY xid, id), '[]')::text
     FROM event_log
     -- the time leaves out the partitions that are made ahead
@@ -50,6 +51,7 @@ class Event(NamedTuple):
     version: int | None
     actor: str
     detail: Mapping[str, Any]
+    transaction: int = 0
 
     @property
     def place(self) -> tuple[int, int]:

@@ -81,7 +81,7 @@ def _events_differ(expected: Expected, attempt: Attempt, events: Sequence[Event]
     strangers = {event.actor for event in events} - {attempt.actor.name}
     if strangers:
         return f"events in the name of {strangers}"
-    if len({event.xid for event in events}) > 1:
+    if len({event.transaction for event in events}) > 1:
         return "the events of one request are of several transactions"
     return _sequence_differs(expected.after, expected.changes, events, in_order)
 

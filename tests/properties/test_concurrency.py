@@ -92,11 +92,6 @@ def test_gates_and_decisions_at_once(stage: Stage, part: int) -> None:
     drive(stage, GATE_PLAN, part)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="The log's order is that of the transactions' ids, and a transaction has its id from its first write: one "
-    "that began earlier and came to the agent later stands before the one that came to it first.",
-)
 async def test_the_log_tells_of_one_thing_in_the_order_of_its_versions(database: Database) -> None:
     """Found by the races above: a subscriber sees an agent become BUSY at version 5, then ACTIVE at version 4."""
     agent = await makers.an_agent(database)
