@@ -86,16 +86,21 @@ async def _lines(stream: asyncio.StreamReader) -> Results:
 async def by_gql(hub: ServedHub, follow: Mapping[str, Any]) -> AsyncIterator[Results]:
     """The same by Python's gql, reading and following over one socket."""
     transport = WebsocketsTransport(url=hub.ws, init_payload={"authorization": f"Bearer {hub.secret}"})
-    async with asyncio.timeout(SECONDS), Client(transport=transport) as session:
+    async with (
+        asyncio.timeout(SECONDS),
+        Client(transport=transport) as session,
         # closed before the session, which would otherwise wait for the server to complete the subscription
-        async with contextlib.aclosing(_of_session(session, follow)) as results:
-            yield results
+        contextlib.aclosing(_of_session(session, follow)) as results,
+    ):
+        yield results
 
 
 async def _of_session(session: Any, follow: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
     yield {"data": await session.execute(GraphQLRequest(READ, variable_values={"id": AGENT}))}
     try:
-        async with contextlib.aclosing(session.subscribe(GraphQLRequest(FOLLOW, variable_values=follow))) as results:
+        async with contextlib.aclosing(
+            session.subscribe(GraphQLRequest(FOLLOW, variable_values=dict(follow)))
+        ) as results:
             async for data in results:
                 yield {"data": data}
     except TransportQueryError as error:
