@@ -33,7 +33,7 @@ from tests.benchmarks.fanout_contenders import (
 )
 from tests.benchmarks.fanout_crowd import Crowd, gathered
 from tests.benchmarks.live_figures import AtMost
-from tests.benchmarks.live_latency import Load, commit_to_socket
+from tests.benchmarks.live_latency import Load, commit_to_socket, keep_commit_times
 from tests.benchmarks.load import WrongAnswer
 from tests.benchmarks.report import Figure
 from tests.benchmarks.rounds import Sample, alternate
@@ -65,12 +65,14 @@ VARIANTS = (Variant("hub", 30.0, 3.5),)
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured; the smallest serves the tests. `seconds` is the least time of each measurement."""
+    """How much is measured; the smallest serves the tests. `seconds` is the least time of each measurement,
+    `idle` how long new sockets are left alone before their memory is measured."""
 
     sockets: int = 1_000
     agents: int = BURST_MOST
     rounds: int = 3
     seconds: float = 1.2
+    idle: float = 1.0
     load: Load = field(default_factory=Load)
     variants: Sequence[Variant] = VARIANTS
 
@@ -94,13 +96,16 @@ def run(console: Console, plan: Plan | None = None) -> list[Figure]:
     allow_many_files()
     with open_stage() as stage, contextlib.ExitStack() as stack:
         with console.status("Migrating"):
+            keep_commit_times(stage.postgres)
             asyncio.run(migrate(stage.url))
             seeded = seed(stage.url, plan.agents)
         with console.status("Opening sockets"):
             hubs, message = _open_hubs(stack, stage, plan, seeded)
         # before the peers are there: their sockets' keep-alive would cost a little of the machine
-        console.print(f"  commit to socket, by the {hubs[0].name}:")
-        figures = commit_to_socket(console, hubs[0].served, hubs[0].crowd, seeded, hubs[0].meter, plan.load)
+        console.print(f"  commit to socket, {plan.load.pace:g} events a second:")
+        figures = commit_to_socket(
+            console, hubs[0].served, _database(stage, 0), hubs[0].crowd, seeded, hubs[0].meter, plan.load
+        )
         with console.status("Opening sockets"):
             peers = _open_peers(stack, stage, plan, message)
         for contender in [*hubs, *peers]:
@@ -115,15 +120,18 @@ def _open_hubs(stack: contextlib.ExitStack, stage: Stage, plan: Plan, seeded: Se
     """The hub in all variants, each on a database of its own, so that none hears of another's events; a message."""
     opened, message = [], ""
     for number, variant in enumerate(plan.variants):
-        database = f"live_{number}"
-        stage.postgres.create_database(database, "hub")
-        url = stage.postgres.url(database)
+        stage.postgres.create_database(f"live_{number}", "hub")
+        url = _database(stage, number)
         served = stack.enter_context(serving_hub(stage, url, variant.environment))
         contender = _gather(stack, stage, variant.name, served, plan, openings(seeded.viewers))
         contender.publisher = stack.enter_context(event_log(url, seeded.agents))
         message = _warm_up(contender)
         opened.append(contender)
     return opened, message
+
+
+def _database(stage: Stage, number: int) -> str:
+    return stage.postgres.url(f"live_{number}")
 
 
 def _open_peers(stack: contextlib.ExitStack, stage: Stage, plan: Plan, message: str) -> list[Contender]:
@@ -168,7 +176,7 @@ def _gather(
         first.settle()
     before = _resident(served)
     crowd = stack.enter_context(gathered(served, path, plan.sockets, opening))
-    crowd.settle(1.0)
+    crowd.settle(plan.idle)
     memory = (_resident(served) - before) / plan.sockets / 1024
     meter = Meter({"server": of_process(served.pid), "database": of_family(stage.postgres.pid)})
     return Contender(name, served, crowd, _Nobody(), meter, memory)
@@ -208,7 +216,7 @@ def _fan_out(console: Console, plan: Plan, contenders: Sequence[Contender]) -> l
         sizes = ", ".join(f"{contender.name} {contender.burst}" for contender in contenders)
         console.print(f"  to {plan.sockets} sockets, {what}" + (f" (events: {sizes})" if burst else ""), soft_wrap=True)
         found = alternate(measures, plan.rounds, lambda name, sample: _tell(console, name, sample))
-        figures += list(_figures(f"fan-out to {plan.sockets:,} sockets, {what}", plan.variants, found))
+        figures += list(fan_out_figures(f"fan-out to {plan.sockets:,} sockets, {what}", plan.variants, found))
     return figures
 
 
@@ -247,7 +255,8 @@ def _tell(console: Console, name: str, sample: Sample) -> None:
     )
 
 
-def _figures(name: str, variants: Sequence[Variant], found: Mapping[str, Sample]) -> Iterator[Figure]:
+def fan_out_figures(name: str, variants: Sequence[Variant], found: Mapping[str, Sample]) -> Iterator[Figure]:
+    """Each variant of the hub beside each peer."""
     for variant in variants:
         aims = {STRAWBERRY: variant.strawberry, STRAWBERRY_SQL: variant.strawberry, STARLETTE: variant.starlette}
         title = name if variant.name == "hub" else f"{name} ({variant.name})"
