@@ -159,6 +159,9 @@ class Poster:
 
     def prepare(self, count: int) -> None:
         self._count = count
+        # anew, since servers close connections that were idle while others were measured
+        self._connection.close()
+        self._connection.connect()
 
     def publish(self) -> float:
         began = time.time()

@@ -12,8 +12,8 @@ import http.client
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -78,7 +78,7 @@ def commit_to_socket(
 ) -> list[Figure]:
     """Measure. Raises `WrongAnswer`."""
     with contextlib.closing(Writer(served, seeded)) as writer:
-        writer.write(Load(load.pace, 1.0))
+        before = writer.write(Load(load.pace, 1.0))
         crowd.settle(longest=LONGEST_WAIT)
         crowd.forget()
         stop, began = meter.start(), time.monotonic()
@@ -87,7 +87,7 @@ def commit_to_socket(
     elapsed = time.monotonic() - began
     recorded = crowd.recorded()
     spent = stop({"client": recorded.cpu})
-    found = judge(recorded, answered, asyncio.run(_commit_times(url)))
+    found = judge(without(recorded, before), answered, asyncio.run(_commit_times(url)))
     shares = ", ".join(f"{name} {100 * cpu / elapsed:.0f} %" for name, cpu in spent.by.items())
     console.print(
         f"    {len(answered)} events to {crowd.size} sockets: {found.lost} messages lost, {found.repeated} repeated, "
@@ -190,6 +190,16 @@ def judge(recorded: Recorded, answered: Mapping[Change, float], committed: Mappi
         for clock, since in moments_of.items()
     }
     return Deliveries(latencies, lost, repeated, disordered)
+
+
+def without(recorded: Recorded, changes: Collection[Change]) -> Recorded:
+    """The record without late messages of changes that were made before it began."""
+    late = {number for number, body in enumerate(recorded.bodies) if _message(body).change in changes}
+    return replace(
+        recorded,
+        arrivals=[[] if number in late else moments for number, moments in enumerate(recorded.arrivals)],
+        orders=[([number for number in order if number not in late], count) for order, count in recorded.orders],
+    )
 
 
 def _message(body: str) -> _Message:

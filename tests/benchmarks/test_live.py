@@ -10,7 +10,7 @@ from tests.benchmarks.fanout_crowd import Recorded
 from tests.benchmarks.fanout_frames import Reader, client_frame, frames
 from tests.benchmarks.live import STARLETTE, STRAWBERRY, STRAWBERRY_SQL, Plan, Variant, fan_out_figures, run
 from tests.benchmarks.live_figures import AtMost
-from tests.benchmarks.live_latency import ANSWER, BEGIN, COMMIT, Deliveries, Load, figures, judge
+from tests.benchmarks.live_latency import ANSWER, BEGIN, COMMIT, Deliveries, Load, figures, judge, without
 from tests.benchmarks.load import WrongAnswer
 from tests.benchmarks.rounds import Sample
 
@@ -151,6 +151,12 @@ def test_what_is_lost_repeated_or_out_of_order_is_counted(order: list[int], faul
     assert (found.lost, found.repeated, found.disordered) == faults
     assert found.expected == 6
     assert not figures(found, "push")[-1].met
+
+
+def test_late_messages_of_before_the_record_are_left_out() -> None:
+    recorded = Recorded(BODIES, [[BEGAN], [BEGAN + 1], [BEGAN + 2]], [([0, 1, 2], 1)], 0.0)
+    left = without(recorded, {("a", 2)})
+    assert left == Recorded(BODIES, [[], [BEGAN + 1], [BEGAN + 2]], [([1, 2], 1)], 0.0)
 
 
 def test_a_limit_is_met_from_below() -> None:
