@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -73,13 +74,18 @@ class Replicas:
     addresses: Sequence[Any]
 
 
+def migrated(folder: Path, **variables: str) -> str:
+    """The admin token of a database that is ready to be served."""
+    subprocess.run([HUB, "migrate"], env=environment(folder, **variables), check=True, capture_output=True)
+    return (folder / "admin.token").read_text().strip()
+
+
 @contextmanager
 def two_replicas(database_url: str) -> Iterator[Replicas]:
     """`hub serve`, twice."""
     variables = {"HUB_DATABASE_URL": database_url}
     with data_folder() as folder:
-        subprocess.run([HUB, "migrate"], env=environment(folder, **variables), check=True, capture_output=True)
-        secret = (folder / "admin.token").read_text().strip()
+        secret = migrated(folder, **variables)
         with api(folder, "serve", **variables) as first, api(folder, "serve", **variables) as second:
             addresses = [Address(f"{one.wait_until_ready()}/graphql", secret) for one in (first, second)]
             yield Replicas([first, second], addresses)

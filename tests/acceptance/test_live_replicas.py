@@ -1,12 +1,11 @@
 """Two processes of the API and two workers on one database are one hub: whatever one does, both tell alike."""
 
 import asyncio
-import subprocess
 from typing import Any
 
 import pytest
 
-from tests.acceptance.processes import HUB, api, ask, data_folder, environment, worker
+from tests.acceptance.processes import api, ask, data_folder, worker
 from tests.acceptance.test_live import (
     PROGRESS,
     TASKS,
@@ -18,6 +17,7 @@ from tests.acceptance.test_live import (
     is_last_task,
     run_demo,
 )
+from tests.acceptance.test_live_failover import migrated
 from tests.contracts.conftest import NodeClient, gql_follow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -45,8 +45,7 @@ async def test_subscribers_of_both_replicas_see_a_run_alike_and_so_do_readers(
 ) -> None:
     variables = {"HUB_DATABASE_URL": database_url}
     with data_folder() as folder:
-        subprocess.run([HUB, "migrate"], env=environment(folder, **variables), check=True, capture_output=True)
-        secret = (folder / "admin.token").read_text().strip()
+        secret = migrated(folder, **variables)
         with (
             api(folder, "serve", **variables) as first,
             api(folder, "serve", **variables) as second,

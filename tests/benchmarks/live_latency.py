@@ -70,7 +70,7 @@ class Load:
     """How many events a second, and for how many seconds."""
 
     pace: float = 10.0
-    seconds: float = 20.0
+    seconds: float = 15.0
 
 
 def commit_to_socket(

@@ -58,6 +58,7 @@ def test_the_hub_and_its_peers_serve_the_same_to_all_sockets() -> None:
     )
     assert [figure.peer_value for figure in found if figure.unit == "ms"] == [15.0, 30.0, 50.0]
     assert "0 messages lost, 0 repeated, 0 out of order" in output.getvalue()
+    assert output.getvalue().count("the client used ") == 2
     assert output.getvalue().count("KiB a socket") == 4
 
 
