@@ -1,15 +1,14 @@
 """Two processes of the API and two workers on one database are one hub: whatever one does, both tell alike."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
+from db.session import Database
 from tests.acceptance.processes import api, ask, data_folder, worker
 from tests.acceptance.test_live import (
     PROGRESS,
     TASKS,
-    Address,
     Changes,
     changes_until_final,
     first_cursor,
@@ -17,7 +16,7 @@ from tests.acceptance.test_live import (
     is_last_task,
     run_demo,
 )
-from tests.acceptance.test_live_failover import migrated
+from tests.acceptance.test_live_failover import addresses_of, prepare
 from tests.contracts.conftest import NodeClient, gql_follow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -41,21 +40,20 @@ def check(changes: Changes) -> None:
 
 
 async def test_subscribers_of_both_replicas_see_a_run_alike_and_so_do_readers(
-    database_url: str, node_client: NodeClient
+    database: Database, node_client: NodeClient
 ) -> None:
-    variables = {"HUB_DATABASE_URL": database_url}
     with data_folder() as folder:
-        secret = migrated(folder, **variables)
+        variables = await prepare(database, folder)
         with (
             api(folder, "serve", **variables) as first,
             api(folder, "serve", **variables) as second,
             worker(folder, **variables) as one_worker,
             worker(folder, **variables) as other_worker,
         ):
-            urls = [process.wait_until_ready() for process in (first, second)]
+            addresses = addresses_of(folder, [first, second])
+            urls = [address.http.removesuffix("/graphql") for address in addresses]
             for process in (one_worker, other_worker):
                 process.wait_until_ready()
-            addresses: list[Any] = [Address(f"{url.replace('http', 'ws')}/graphql", secret) for url in urls]
             # the place in the log is told by one replica, and taken up at both
             after = {"after": await first_cursor(folder, urls[0], addresses[0])}
             async with (
