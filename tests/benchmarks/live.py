@@ -251,7 +251,8 @@ def _tell(console: Console, name: str, sample: Sample) -> None:
     told = ", ".join(f"{part} {100 * _of_a_core(sample, cost):.0f} %" for part, cost in parts.items())
     console.print(
         f"    {name}: {sample.rate:,.0f} messages/s, all sockets served after {sample.p50 or 0:.0f} ms on average; "
-        f"of a core: {told}; others took {sample.others or 0:.0f} % of the machine",
+        f"{1000 * (sample.server_cpu or 0):.1f} µs of the server's time a message; of a core: {told}; "
+        f"others took {sample.others or 0:.0f} % of the machine",
         soft_wrap=True,
     )
 
