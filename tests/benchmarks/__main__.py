@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from tests.benchmarks import reads, repeated, reports
+from tests.benchmarks import live, reads, repeated, reports
 from tests.benchmarks.load import ROOT
 from tests.benchmarks.report import Figure, show, write
 
@@ -14,6 +14,7 @@ BENCHMARKS: Mapping[str, Callable[[Console], list[Figure]]] = {
     "reads": reads.run,
     "repeated": repeated.run,
     "reports": reports.run,
+    "live": live.run,
 }
 REPORT = ROOT / "build" / "bench.json"
 INTERRUPTED = 130

@@ -95,7 +95,8 @@ async def _data(results: AsyncIterator[Any]) -> AsyncIterator[dict[str, Any]]:
 
 def _abort(transport: WebsocketsTransport) -> None:
     adapter: Any = transport.adapter
-    adapter.websocket.transport.abort()
+    if adapter.websocket is not None:  # the server may have been quicker
+        adapter.websocket.transport.abort()
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ async def test_a_wrong_token_is_told_by_the_close_code(hub: ServedHub, node_clie
         assert await anext(node) == {"error": {"code": 4403, "reason": "Forbidden"}}
 
 
-@pytest.mark.parametrize("package", [".", "typescript"])
+@pytest.mark.parametrize("package", [".", "typescript", "subscribers"])
 def test_the_lock_file_names_no_address(package: str) -> None:
     lock = orjson.loads((Path(__file__).parent / package / "package-lock.json").read_bytes())
     packages = [described for name, described in lock["packages"].items() if name]
