@@ -16,12 +16,13 @@ import asyncpg
 import structlog
 
 from app.domain.errors import HubError, ResyncRequired, Unavailable
+from app.live.alarm import LagAlarm
 from app.live.cursor import DatabaseIdentity, decode_cursor
 from app.live.follower import Follower
 from app.live.hints import CHANNEL, HintSender, Wakeup, close_quietly
 from app.live.records import EventFilter, EventRecord, event_record
 from db.queries import events
-from db.queries.events import Connection, Position, Server
+from db.queries.events import Connection, Holder, Position, Server
 
 POLL = 0.5
 """Seconds between two looks at the log when nothing hints that something is there."""
@@ -73,6 +74,7 @@ class EventTail:
         self._watchers: list[Callable[[EventRecord], None]] = []
         self._checked_at = 0.0
         self._behind: float | None = None
+        self._alarm = LagAlarm()
 
     @property
     def is_alive(self) -> bool:
@@ -85,6 +87,11 @@ class EventTail:
         """How old the oldest event is that the tail has not handed on; 0 when there is none."""
         unseen = max(0.0, time.monotonic() - self._checked_at - POLL)
         return unseen if self._behind is None else self._behind + unseen
+
+    @property
+    def held_by(self) -> Sequence[Holder]:
+        """The transactions that hold up the log, as the last alarm found them; none when it is told in time."""
+        return self._alarm.held_by
 
     @property
     def followers(self) -> int:
@@ -268,6 +275,7 @@ class EventTail:
             position = await self._hand_on(rows, position)
             now, self._behind = await events.behind(connection, position)
             self._checked_at = time.monotonic()
+            await self._alarm.judge(connection, self._behind)
             if self._behind is None:
                 self._position = position._replace(created_at=now)
             if rows or self._behind is None:

@@ -52,6 +52,16 @@ class Server(NamedTuple):
     next_xid: int
 
 
+class Holder(NamedTuple):
+    """A transaction that has written and not ended: whoever reads the log waits for it. A prepared one has no pid."""
+
+    pid: int | None
+    database: str | None
+    application_name: str | None
+    state: str | None
+    seconds: float | None
+
+
 _READ = """
     SELECT xid, id, created_at, aggregate, entity_id, event_type, actor, from_status, to_status, version, detail
     FROM event_log
@@ -91,6 +101,18 @@ SERVER = """
     WHERE d.datname = current_database()
 """
 
+# of whichever database of the server; what another role runs is shown without its texts
+HOLDERS = """
+    SELECT pid, datname, application_name, state, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds
+    FROM pg_stat_activity
+    WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+    UNION ALL
+    SELECT NULL, database, gid, 'prepared', extract(epoch FROM clock_timestamp() - prepared)::float8
+    FROM pg_prepared_xacts
+    ORDER BY seconds DESC NULLS LAST
+    LIMIT 5
+"""
+
 KEPT_SINCE = """
     SELECT max(oldest) FROM (
         SELECT min((regexp_match(pg_get_expr(relpartbound, c.oid), 'FROM \\(''(.+?)''\\)'))[1]::timestamptz) AS oldest
@@ -128,6 +150,11 @@ async def behind(connection: Connection, position: Position) -> tuple[datetime, 
     """The database's time, and the age in seconds of the oldest event after the position, settled or not."""
     row = await _one(connection, BEHIND, position.xid, position.id, position.created_at)
     return row[0], row[1]
+
+
+async def holders(connection: Connection) -> list[Holder]:
+    """The transactions that hold the horizon, the oldest first, at most five."""
+    return [Holder(*row) for row in await connection.fetch(HOLDERS)]
 
 
 async def last_position(connection: Connection) -> Position:

@@ -295,12 +295,6 @@ def check(reader: Reader, acknowledged: Sequence[Change]) -> None:
             True,
             60,
             id="all writers change one agent too",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=OutOfOrder,
-                reason="The log's order is that of the transactions' ids: of two that change one agent, that which "
-                "came to it later stands first if it wrote something else earlier.",
-            ),
         ),
     ],
 )

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 
 from app.domain.agents import AgentRole
-from app.domain.events import Aggregate, Event
+from app.domain.events import Aggregate, Retention
 from app.domain.principals import SYSTEM, Role
 from app.live.hints import CHANNEL
 from app.security.tokens import new_secret
 from app.services.access import CreateToken, create_token
 from app.services.agents import RegisterAgent, register_agent
-from db.queries.changes import append
 from db.session import Database
+from db.tables import events
 from db.tables.agents import agent_reports
 from tests.benchmarks.stage import Served, Stage
 
@@ -121,9 +121,10 @@ class EventLog:
 
     async def _write(self, count: int) -> None:
         self._version += 1
-        for agent_id in self._agents[:count]:
-            event = Event(Aggregate.AGENT, "updated", "bench")
-            await append(self._connection, agent_id, event, self._version)
+        told = {"retention": Retention.AUDIT.value, "aggregate": Aggregate.AGENT.value, "event_type": "updated"}
+        told |= {"actor": "bench", "version": self._version, "detail": {}}
+        rows = [{**told, "entity_id": agent_id} for agent_id in self._agents[:count]]
+        await self._connection.execute(insert(events.event_log), rows)
         await self._connection.execute(text(f"NOTIFY {CHANNEL}"))
 
     async def _commit(self) -> None:
