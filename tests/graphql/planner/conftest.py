@@ -1,5 +1,6 @@
 """A world to read, and two ways of reading it: by the planner's hook, and by graphql-core alone."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from db.session import Database
 from graphql_schema.schema import HubSchema, build_schema
 from tests.graphql.planner import world
 from tests.graphql.planner.building import build
+from tests.graphql.planner.oracle import Facts, read_facts
 
 WORLD = "planner_world"
 
@@ -99,6 +101,21 @@ def world_url(postgres: EmbeddedServer, template_database: str) -> str:
     postgres.create_database(WORLD, template_database)
     build(postgres.url(WORLD))
     return postgres.url(WORLD)
+
+
+@pytest.fixture(scope="session")
+def facts(world_url: str, plain_schema: HubSchema) -> Facts:
+    """All rows of the world, as graphql-core shows them."""
+
+    async def read() -> Facts:
+        database = Database(world_url, pool_size=1, read_pool_size=1)
+        await database.open()
+        try:
+            return await read_facts(plain_schema._schema, Reader(plain_schema, database, principal(Role.ADMIN)))
+        finally:
+            await database.close()
+
+    return asyncio.run(read())
 
 
 @pytest.fixture
