@@ -7,28 +7,25 @@ import pytest
 
 from tests.graphql.planner.asking import any_filter, conditions
 from tests.graphql.planner.conftest import Reader
-from tests.graphql.planner.oracle import Facts, Filter, is_writable, literal, read_facts
+from tests.graphql.planner.oracle import Facts, Filter, is_writable, literal
 
 PAGE = "page: %s(first: 100, filter: %s) { nodes { id } totalCount }"
 ROOTS = {
     "AgentMessage": "agentMessages",
     "AgentState": "agents",
     "ApiToken": "apiTokens",
+    "GateReview": "gateReviews",
     "ModelAssignment": "modelAssignments",
     "PMDecisionContext": "decisions",
     "QualityGateExecution": "qualityGates",
     "ResourceMetrics": "resourceMetrics",
     "Task": "tasks",
+    "WorkflowError": "workflowErrors",
     "WorkflowExecution": "workflows",
     "WorkflowTemplate": "workflowTemplates",
 }
 SEEDS = range(6)
 FILTERS_A_SEED = 60
-
-
-@pytest.fixture
-async def facts(admin: Reader) -> Facts:
-    return await read_facts(admin)
 
 
 async def by_variable(reader: Reader, type_name: str, asked: Filter) -> list[str]:
@@ -71,13 +68,15 @@ async def test_every_operator_on_every_field(admin: Reader, facts: Facts, type_n
         for number, condition in enumerate(conditions(facts, type_name, name, inputs)):
             asked = {name: condition}
             expected = facts.fitting(type_name, asked)
-            if number % 2:
+            # a literal is a new document each time, variables share a plan
+            if number % 6 == 5:
                 answer = await by_literal(admin, facts, type_name, asked)
             else:
                 answer = await by_variable(admin, type_name, asked)
             assert answer == expected, asked
             found.add(len(expected))
-    assert {0, len(facts.order[type_name])} < found
+    assert {0, len(facts.order[type_name])} <= found
+    assert len(found) > 2 or len(facts.order[type_name]) < 2
 
 
 @pytest.mark.parametrize("type_name", ROOTS)
@@ -94,7 +93,7 @@ async def test_every_operator_behind_every_relation(admin: Reader, facts: Facts,
             if facts.related(other, inner) is None and other in facts.rows
             for condition in conditions(facts, other, inner, inputs)
         ]
-        for part in [{}, *random.sample(asked, min(25, len(asked)))]:
+        for part in [{}, *random.sample(asked, min(8, len(asked)))]:
             for quantifier in ("some", "none", "every") if is_many else ("",):
                 whole: Filter = {name: {quantifier: part} if is_many else part}
                 assert await by_variable(admin, type_name, whole) == facts.fitting(type_name, whole), whole
@@ -117,3 +116,24 @@ async def test_filters_put_together_at_random(admin: Reader, facts: Facts, seed:
         assert answer == expected, asked
         sizes.add((type_name, len(expected)))
     assert len(sizes) > 10
+
+
+SHAPE = "query ($f: TaskFilter) { tasks(first: 100, filter: $f) { totalCount } }"
+
+
+async def test_filters_of_one_shape_share_a_plan(admin: Reader) -> None:
+    await admin.data(SHAPE, f={"complexity": {"gt": 3}})
+    made = admin.schema.planner.plans_made
+    for number in range(5):
+        await admin.data(SHAPE, f={"complexity": {"gt": number}})
+    assert admin.schema.planner.plans_made == made
+    await admin.data(SHAPE, f={"complexity": {"gte": 3}, "attempts": {"gte": 1}})
+    assert admin.schema.planner.plans_made == made + 1
+
+
+async def test_nested_connections_are_filtered_too(admin: Reader) -> None:
+    query = """{ agent(agentId: "james-dev") { tasks(filter: {status: {eq: ASSIGNED}}) { nodes { title } totalCount } }
+        resourceMetrics(filter: {agentId: {isNull: true}, cpuUsage: {gte: "12.5"}}) { totalCount } }"""
+    found = await admin.data(query)
+    assert found["agent"]["tasks"] == {"nodes": [{"title": "Task 47"}], "totalCount": 1}
+    assert found["resourceMetrics"] == {"totalCount": 1}

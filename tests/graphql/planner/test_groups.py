@@ -18,16 +18,11 @@ from db.tables.metrics import resource_metrics
 from graphql_schema.schema import HubSchema
 from tests.graphql.planner import world
 from tests.graphql.planner.conftest import Reader, principal
-from tests.graphql.planner.oracle import Facts, Row, camel, comparable, read_facts
+from tests.graphql.planner.oracle import Facts, Row, camel, comparable
 
 BUCKETS = ["MINUTE", "HOUR", "DAY", "WEEK", "MONTH"]
 NUMBERS = frozenset({"Int", "BigInt", "Decimal", "Float"})
 Terms = Sequence[Mapping[str, str]]
-
-
-@pytest.fixture
-async def facts(admin: Reader) -> Facts:
-    return await read_facts(admin)
 
 
 def bucket_of(bucket: str | None, shown: Any) -> Any:
@@ -154,8 +149,9 @@ def terms_of(facts: Facts, type_name: str) -> list[dict[str, str]]:
 
 
 TYPES = [
-    "AgentMessage", "AgentState", "ApiToken", "ModelAssignment", "PMDecisionContext", "QualityGateExecution",
-    "ResourceMetrics", "Task", "WorkflowExecution", "WorkflowTemplate",
+    "AgentMessage", "AgentState", "ApiToken", "GateReview", "ModelAssignment", "PMDecisionContext", "QualityGateExecution",
+    "ResourceMetrics", "Task", "WorkflowError", "WorkflowExecution",
+    "WorkflowTemplate",
 ]  # fmt: skip
 
 
@@ -176,7 +172,9 @@ async def test_by_several_things_with_a_filter(admin: Reader, facts: Facts, seed
             by = random.sample(terms, many)
             if len({term["field"] for term in by}) < many:
                 continue
-            name = random.choice(sorted(facts.input(f"{type_name}Filter").fields.keys() & {"createdAt", "version"}))
+            name = random.choice(
+                sorted(facts.input(f"{type_name}Filter").fields.keys() & {"createdAt", "version", "assignedAt"})
+            )
             asked = {name: {"isNull": random.random() < 0.2}}
             rows = [facts.rows[type_name][key] for key in facts.fitting(type_name, asked)]
             assert await groups_of(admin, facts, type_name, by, asked) == expected(facts, type_name, rows, by), by

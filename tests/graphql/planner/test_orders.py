@@ -13,17 +13,19 @@ from db.tables.tasks import tasks
 from graphql_schema.schema import HubSchema
 from tests.graphql.planner import world
 from tests.graphql.planner.conftest import Reader, principal
-from tests.graphql.planner.oracle import Facts, read_facts, sorted_rows
+from tests.graphql.planner.oracle import Facts, sorted_rows
 
 KEYS: Mapping[str, Sequence[str]] = {
     "AgentMessage": ["messageId"],
     "AgentState": ["agentId"],
     "ApiToken": ["tokenId"],
+    "GateReview": ["reviewId"],
     "ModelAssignment": ["assignmentId"],
     "PMDecisionContext": ["decisionId"],
     "QualityGateExecution": ["gateId"],
     "ResourceMetrics": ["metricId"],
     "Task": ["taskId"],
+    "WorkflowError": ["errorId"],
     "WorkflowExecution": ["executionId"],
     "WorkflowTemplate": ["templateName", "templateVersion"],
 }
@@ -33,11 +35,6 @@ PAGE = """query ($o: [%sOrder!], $first: Int, $after: Cursor, $last: Int, $befor
         nodes { id } edges { cursor node { id } }
         pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount } }"""
 Term = Mapping[str, str]
-
-
-@pytest.fixture
-async def facts(admin: Reader) -> Facts:
-    return await read_facts(admin)
 
 
 def fields_of(facts: Facts, type_name: str) -> list[str]:
