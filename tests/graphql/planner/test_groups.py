@@ -149,9 +149,8 @@ def terms_of(facts: Facts, type_name: str) -> list[dict[str, str]]:
 
 
 TYPES = [
-    "AgentMessage", "AgentState", "ApiToken", "GateReview", "ModelAssignment", "PMDecisionContext", "QualityGateExecution",
-    "ResourceMetrics", "Task", "WorkflowError", "WorkflowExecution",
-    "WorkflowTemplate",
+    "AgentMessage", "AgentState", "ApiToken", "GateReview", "ModelAssignment", "PMDecisionContext",
+    "QualityGateExecution", "ResourceMetrics", "Task", "WorkflowError", "WorkflowExecution", "WorkflowTemplate",
 ]  # fmt: skip
 
 
