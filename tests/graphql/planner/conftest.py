@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 import pytest
-from graphql import GraphQLError
 
 from app.domain.principals import Principal, Role
 from app.security.sealing import Sealer
 from db.embedded import EmbeddedServer
 from db.session import Database
+from graphql_schema.outgoing import describe_error
 from graphql_schema.schema import HubSchema, build_schema
 from tests.graphql.planner import world
 from tests.graphql.planner.building import build
@@ -69,7 +69,7 @@ class Reader:
             query, variable_values=variables, context_value=context, operation_name=operation_name
         )
         data = orjson.loads(orjson.dumps(result.data))
-        return Answer(data, [_shown(error) for error in result.errors or []], context.database.asked)
+        return Answer(data, [describe_error(error) for error in result.errors or []], context.database.asked)
 
     async def data(self, query: str, **variables: Any) -> Any:
         """The data; the test fails when there are errors, or more or less than one statement."""
@@ -77,10 +77,6 @@ class Reader:
         assert answer.errors == []
         assert len(answer.statements) == 1
         return answer.data
-
-
-def _shown(error: GraphQLError) -> Mapping[str, Any]:
-    return error.formatted
 
 
 @pytest.fixture(scope="session")

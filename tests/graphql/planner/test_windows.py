@@ -82,24 +82,6 @@ async def test_nested_connections_are_read_from_their_end_too(admin: Reader) -> 
     assert seen == [str(world.task(number)) for number in (47, *range(45, 0, -2))]
 
 
-SIZES = ["first", "last"]
-
-
-@pytest.mark.parametrize("argument", SIZES)
-@pytest.mark.parametrize("size", [0, -1, 101, 2**31 - 1, -(2**31)])
-async def test_sizes_out_of_bounds_are_typed_errors(admin: Reader, argument: str, size: int) -> None:
-    literal = await admin.ask(f"{{ a: agents {{ nodes {{ b: tasks({argument}: {size}) {{ totalCount }} }} }} }}")
-    variable = await admin.ask(
-        f"query ($n: Int) {{ a: agents {{ nodes {{ b: tasks({argument}: $n) {{ totalCount }} }} }} }}", n=size
-    )
-    for answer in (literal, variable):
-        assert answer.data == {"a": None}
-        ((error,),) = (answer.errors,)
-        assert (error["message"], error["path"]) == (f"{argument} must be from 1 to 100.", ["a"])
-        assert error["extensions"] == {"code": "INVALID_INPUT", "field": f"a.nodes.b.{argument}"}
-        assert "FROM tasks" not in answer.statements[0][0]
-
-
 @pytest.mark.parametrize("given", ["first: 1, last: 1", "last: 100, first: 100"])
 async def test_first_and_last_together_are_a_typed_error(admin: Reader, given: str) -> None:
     answer = await admin.ask(f"{{ tasks({given}) {{ totalCount }} viewer {{ name }} }}")
