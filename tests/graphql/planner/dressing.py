@@ -120,18 +120,31 @@ class Dressing:
         if self._is(0.06):
             made.insert(self.random.randint(0, len(made)), FieldNode(name=NameNode(value="__typename")))
         if self._is(0.04):
-            made.append(self._merged(self.random.choice(made)))
+            at = self.random.randrange(len(made))
+            made[at : at + 1], again = self._split(made[at])
+            made.append(again)
         if self._is(0.2):
             made = self._wrapped(type_, made)
         return made
 
-    def _merged(self, node: SelectionNode) -> SelectionNode:
-        """The same once more; a field with only some of what is under it."""
+    def _split(self, node: SelectionNode) -> tuple[list[SelectionNode], SelectionNode]:
+        """The same twice; of a field in each only a part of what is under it, so that both must be merged."""
         if not isinstance(node, FieldNode) or node.selection_set is None:
-            return node
+            return [node], node
         under = node.selection_set.selections
-        some = self.random.sample(under, self.random.randint(1, len(under)))
-        return FieldNode(name=node.name, alias=node.alias, arguments=node.arguments, selection_set=_set(some))
+        at = self.random.randint(0, len(under) - 1)
+        halves = under[: at + 1], under[at:]
+        one, other = (
+            FieldNode(
+                name=node.name,
+                alias=node.alias,
+                arguments=node.arguments,
+                directives=node.directives,
+                selection_set=_set(half),
+            )
+            for half in halves
+        )
+        return [one], other
 
     def _parts(self, connection: Composite, nodes: Iterable[SelectionNode]) -> list[SelectionNode]:
         """The parts of a connection, of which the skeleton has the nodes alone."""
