@@ -15,8 +15,8 @@ from app.domain.principals import Role
 from db.session import Database
 from graphql_schema.errors import typed_error
 from graphql_schema.limits import MAX_TOKENS, over_the_limits
-from graphql_schema.planner.extension import Document, coerce
-from graphql_schema.planner.lru import Lru
+from graphql_schema.planner.documents import Documents
+from graphql_schema.planner.extension import coerce
 from graphql_schema.planner.planner import operations_of
 from graphql_schema.schema import HubSchema
 from tests.graphql.planner.conftest import Answer, Reader, principal
@@ -28,7 +28,7 @@ CONNECTION = frozenset({"nodes", "edges", "pageInfo", "totalCount", "groups"})
 class Limits(SchemaExtension):
     """The limits of documents and of costs for what graphql-core answers; costs are counted anew for each request."""
 
-    documents: ClassVar[Lru[str, Document]]
+    documents: ClassVar[Documents]
     """Parsed and validated ones, which need not be again: the planner leaves both to graphql-core anyway."""
 
     def on_parse(self) -> Iterator[None]:
@@ -42,7 +42,7 @@ class Limits(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
         known = self.documents.get(context.query or "")
-        if known is not None and known.errors is not None:
+        if known is not None:
             context.pre_execution_errors = [*known.errors]
         elif context.graphql_document is not None:
             context.pre_execution_errors = over_the_limits(context.graphql_document) or None
