@@ -1,13 +1,13 @@
 """Scalars: JSON, points in time, exact decimals, large integers and cursors."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NewType
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.types.scalar import ScalarDefinition
 
 JSON = NewType("JSON", object)
@@ -61,6 +61,18 @@ def parse_cursor(value: object) -> str:
     return value
 
 
+def in_document(parse: Callable[[object], object]) -> Callable[..., object]:
+    """Parses a value that is written in a document; the error then says where, which graphql-core leaves to us."""
+
+    def parse_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> object:
+        try:
+            return parse(value_from_ast_untyped(node, dict(variables or {})))
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node) from None
+
+    return parse_literal
+
+
 def as_it_is(value: Any) -> Any:
     """The value itself."""
     return value
@@ -81,6 +93,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=show_time,
         parse_value=parse_time,
+        parse_literal=in_document(parse_time),
     ),
     Decimal: strawberry.scalar(
         name="Decimal",
@@ -89,6 +102,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         specified_by_url="https://www.w3.org/TR/xmlschema11-2/#decimal",
         serialize=str,
         parse_value=parse_decimal,
+        parse_literal=in_document(parse_decimal),
     ),
     BigInt: strawberry.scalar(
         name="BigInt",
@@ -96,6 +110,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         specified_by_url="https://www.w3.org/TR/xmlschema11-2/#long",
         serialize=as_it_is,
         parse_value=parse_big_integer,
+        parse_literal=in_document(parse_big_integer),
     ),
     Cursor: strawberry.scalar(
         name="Cursor",
@@ -103,6 +118,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         specified_by_url="https://relay.dev/graphql/connections.htm#sec-Cursor",
         serialize=as_it_is,
         parse_value=parse_cursor,
+        parse_literal=in_document(parse_cursor),
     ),
 }
 """What Strawberry makes of these types in annotations."""

@@ -1,20 +1,22 @@
 """A world to read, and two ways of reading it: by the planner's hook, and by graphql-core alone."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pytest
-from graphql import GraphQLError
 
 from app.domain.principals import Principal, Role
 from app.security.sealing import Sealer
 from db.embedded import EmbeddedServer
 from db.session import Database
+from graphql_schema.outgoing import describe_error
 from graphql_schema.schema import HubSchema, build_schema
 from tests.graphql.planner import world
 from tests.graphql.planner.building import build
+from tests.graphql.planner.oracle import Facts, read_facts
 
 WORLD = "planner_world"
 
@@ -67,7 +69,7 @@ class Reader:
             query, variable_values=variables, context_value=context, operation_name=operation_name
         )
         data = orjson.loads(orjson.dumps(result.data))
-        return Answer(data, [_shown(error) for error in result.errors or []], context.database.asked)
+        return Answer(data, [describe_error(error) for error in result.errors or []], context.database.asked)
 
     async def data(self, query: str, **variables: Any) -> Any:
         """The data; the test fails when there are errors, or more or less than one statement."""
@@ -75,10 +77,6 @@ class Reader:
         assert answer.errors == []
         assert len(answer.statements) == 1
         return answer.data
-
-
-def _shown(error: GraphQLError) -> Mapping[str, Any]:
-    return error.formatted
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +97,21 @@ def world_url(postgres: EmbeddedServer, template_database: str) -> str:
     postgres.create_database(WORLD, template_database)
     build(postgres.url(WORLD))
     return postgres.url(WORLD)
+
+
+@pytest.fixture(scope="session")
+def facts(world_url: str, plain_schema: HubSchema) -> Facts:
+    """All rows of the world, as graphql-core shows them."""
+
+    async def read() -> Facts:
+        database = Database(world_url, pool_size=1, read_pool_size=1)
+        await database.open()
+        try:
+            return await read_facts(plain_schema._schema, Reader(plain_schema, database, principal(Role.ADMIN)))
+        finally:
+            await database.close()
+
+    return asyncio.run(read())
 
 
 @pytest.fixture

@@ -152,13 +152,3 @@ async def test_a_cursor_of_another_connection_is_refused(admin: Reader) -> None:
             "extensions": {"code": "INVALID_INPUT", "field": "agent.tasks.after"},
         }
     ]
-
-
-@pytest.mark.parametrize("size", [0, -1, 101, 2**31 - 1])
-async def test_a_page_must_have_from_1_to_100_rows(admin: Reader, size: int) -> None:
-    literal = await admin.ask(f"{{ tasks(first: {size}) {{ totalCount }} }}")
-    variable = await admin.ask("query ($n: Int) { tasks(first: $n) { totalCount } }", n=size)
-    for answer in (literal, variable):
-        assert answer.data == {"tasks": None}
-        assert answer.codes == ["INVALID_INPUT"]
-        assert answer.errors[0]["message"] == "first must be from 1 to 100."
