@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import insert, text, update
 
@@ -121,8 +121,8 @@ class EventLog:
 
     async def _write(self, count: int) -> None:
         self._version += 1
-        told = {"retention": Retention.AUDIT.value, "aggregate": Aggregate.AGENT.value, "event_type": "updated"}
-        told |= {"actor": "bench", "version": self._version, "detail": {}}
+        told: dict[str, Any] = {"retention": Retention.AUDIT.value, "aggregate": Aggregate.AGENT.value}
+        told |= {"event_type": "updated", "actor": "bench", "version": self._version, "detail": {}}
         rows = [{**told, "entity_id": agent_id} for agent_id in self._agents[:count]]
         await self._connection.execute(insert(events.event_log), rows)
         await self._connection.execute(text(f"NOTIFY {CHANNEL}"))

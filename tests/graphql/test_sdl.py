@@ -15,6 +15,7 @@ from graphql import (
 from strawberry.types.field import StrawberryField
 
 from app.domain.agents import AgentRole
+from db.queries.entities import BY_AGGREGATE
 from graphql_schema.export import SDL_FILE, sdl
 from graphql_schema.planner.builder import plan_of
 from graphql_schema.planner.entities import BACK_REFERENCE, entities_by_name
@@ -107,6 +108,7 @@ INTERNAL = {
     "workflow_executions.lease_until",
     "workflow_executions.wake_seq",
     "workflow_templates.spec",
+    *(f"{entity.table.name}.event_xid" for entity in BY_AGGREGATE.values()),
 }
 """Columns that nobody is shown as they are; `spec` is shown as `phases`."""
 
