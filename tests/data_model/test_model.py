@@ -176,6 +176,7 @@ OTHER_CHECKS = {
     "ck_api_tokens_agent_token_names_its_agent": "tokens are no part of the data model",
     "ck_api_tokens_token_name": "tokens are no part of the data model",
     "ck_decisions_outcome": "a decision has an outcome",
+    "ck_installation_is_only": "which server the database lives on is no part of the data model",
     "ck_gate_reviewers_reviewed_at": "a review has its verdict and its time, or neither",
     "ck_gate_reviewers_reviewer": "a review has its reviewer",
     "ck_model_assignments_model_name": "a model has a name",
