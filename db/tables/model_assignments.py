@@ -69,6 +69,8 @@ model_assignments = Table(
     ),
     CheckConstraint("fallback_of IS NULL OR assignment_reason = 'fallback'", name="fallback_of"),
     CheckConstraint("jsonb_typeof(fallback_chain) = 'array'", name="fallback_chain"),
+    # the costs of an interval, by provider and day
+    Index(None, "created_at"),
     Index(None, "agent_id", "assignment_id"),
     Index(None, "task_id", "assignment_id"),
     Index(None, "execution_id", "assignment_id"),
