@@ -18,8 +18,9 @@ class Payload:
     """One execution result of a subscription, rendered.
 
     `body` is its JSON text. Where `latest_of` is not None, the subscription merges: a payload that still waits may be
-    replaced by a later one of the same key, in whose place it then stands. `frames` is for transports: what they made
-    of the body for one operation id, shared by all sockets that use this id.
+    left out for a later one of the same key, which stands where it came: cursors must not overtake each other, since
+    whoever is cut off resumes by the last one. `frames` is for transports: what they made of the body for one operation
+    id, shared by all sockets that use this id.
     """
 
     body: bytes

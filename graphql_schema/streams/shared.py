@@ -58,13 +58,13 @@ class Member:
     place: Key
     task: asyncio.Task[None] | None = field(default=None)
 
-    def take(self, told: Sequence[Told]) -> None:
-        """Hand on what this one has not had."""
+    def take(self, told: Sequence[Told], payloads: Sequence[Payload]) -> None:
+        """Hand on what this one has not had. `payloads` are those of `told`, listed once for all members."""
         if told[0].place <= self.place:
-            told = [each for each in told if each.place > self.place]
-        if told:
-            self.receiver.deliver([each.payload for each in told])
-            self.place = told[-1].place
+            payloads = [each.payload for each in told if each.place > self.place]
+        if payloads:
+            self.receiver.deliver(payloads)
+            self.place = max(self.place, told[-1].place)
 
 
 class SharedStream:
@@ -144,9 +144,10 @@ class SharedStream:
     async def _hand_on(self, told: Sequence[Told]) -> None:
         if not told:
             return
+        payloads = [each.payload for each in told]
         for number, member in enumerate(tuple(self._members), start=1):
             if member in self._members:
-                member.take(told)
+                member.take(told, payloads)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
 
