@@ -203,16 +203,15 @@ class EventStream:
             return
         last = b"" if ending is COMPLETED else f": {ending.code} {ending.reason}\n\n".encode()
         patience = self._limits.slow_patience if ending is TOO_SLOW else self._limits.close_patience
-        is_told = False
         try:
             async with asyncio.timeout(patience):
                 await self._send({"type": "http.response.body", "body": last, "more_body": False})
-            is_told = True
+        except asyncio.CancelledError:
+            cut_off(self._scope)
+            raise
         except (OSError, TimeoutError):
-            pass
-        finally:
-            if not is_told:
-                cut_off(self._scope)
+            if cut_off(self._scope):
+                await self._until_gone()  # until then, the server would miss the end of the response
 
     def _finish(self, ending: Ending | None) -> None:
         if not self._ending.done():

@@ -43,7 +43,7 @@ class GraphQLView:
             schema, authenticate, context_for, describe, documents or DocumentStore(), streams, answers
         )
         self._limits = limits or SocketLimits()
-        self._sessions = Sessions(authenticate, self._limits)
+        self.sessions = Sessions(authenticate, self._limits)
         self._open: dict[Connection, asyncio.Task[Any] | None] = {}
         self._closing = False
 
@@ -67,7 +67,7 @@ class GraphQLView:
             if task is not None:
                 task.cancel()
         await self._wait(None)
-        await self._sessions.close()
+        await self.sessions.close()
         await self._endpoint.streams.close()
 
     async def _wait(self, seconds: float | None) -> None:
@@ -78,9 +78,9 @@ class GraphQLView:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one connection until it ends."""
         if scope["type"] == "websocket":
-            await self._serve(GraphQLSocket(self._endpoint, self._sessions, self._limits, scope, receive, send))
+            await self._serve(GraphQLSocket(self._endpoint, self.sessions, self._limits, scope, receive, send))
         elif asks_for_events(scope):
-            await self._serve(EventStream(self._endpoint, self._sessions, self._limits, scope, receive, send))
+            await self._serve(EventStream(self._endpoint, self.sessions, self._limits, scope, receive, send))
         else:
             await serve_http(self._endpoint, scope, receive, send)
 

@@ -199,11 +199,13 @@ def frame_channel(scope: Scope) -> FrameChannel | None:
     return channel if isinstance(channel, FrameChannel) else None
 
 
-def cut_off(scope: Scope) -> None:
-    """End the connection of a request at once, where this server can."""
+def cut_off(scope: Scope) -> bool:
+    """End the connection of a request at once; whether this server can."""
     abort = scope.get("extensions", {}).get(CUT_OFF)
-    if callable(abort):
-        abort()
+    if abort is None:
+        return False
+    abort()
+    return True
 
 
 def _nothing() -> None:

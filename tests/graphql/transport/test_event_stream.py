@@ -12,7 +12,8 @@ import pytest
 from app.domain.principals import Principal, Role
 from graphql_schema.event_stream import next_event
 from graphql_schema.transport.endings import SocketLimits
-from tests.graphql.transport.conftest import BOTH_WAYS, Served, serve
+from graphql_schema.transport.uvicorn_protocols import Protocols, chosen_protocols
+from tests.graphql.transport.conftest import PLAIN_ASGI, Served, serve
 from tests.graphql.transport.feeding import FOLLOW, Feed, numbered
 from tests.graphql.transport.schema import running
 from tests.graphql.transport.sockets import until, welcomed
@@ -63,7 +64,7 @@ async def test_a_subscription_from_beginning_to_end(client: httpx.AsyncClient, s
     body = {"query": "subscription ($to: Int!) { count(to: $to) }", "variables": {"to": 3}}
     expected = [*(("next", {"data": {"count": number}}) for number in range(3)), ("complete", None)]
     assert await ask(client, served, body) == expected
-    given = {"query": body["query"], "variables": '{"to": 3}'}
+    given = {"query": str(body["query"]), "variables": '{"to": 3}'}
     async with client.stream("GET", served.http, params=given) as answer:
         assert answer.headers["cache-control"] == "no-store, no-transform"
         assert await read(answer) == expected
@@ -199,17 +200,22 @@ async def test_a_shutdown_ends_streams_at_once(client: httpx.AsyncClient, served
 
 
 async def test_comments_show_that_a_quiet_stream_lives(client: httpx.AsyncClient) -> None:
-    async with serve(SocketLimits(ping_every=0.05)) as served:
-        async with client.stream("POST", served.http, json=ENDLESS) as answer:
-            assert (await read(answer, 4))[1:] == [("", "")] * 3
+    async with (
+        serve(SocketLimits(ping_every=0.05)) as served,
+        client.stream("POST", served.http, json=ENDLESS) as answer,
+    ):
+        assert (await read(answer, 4))[1:] == [("", "")] * 3
 
 
 async def test_streams_and_sockets_count_together(client: httpx.AsyncClient) -> None:
-    async with serve(SocketLimits(connections=2)) as served:
-        async with welcomed(served), client.stream("POST", served.http, json=ENDLESS) as answer:
-            assert await read(answer, 1)
-            refused = await client.post(served.http, json=ENDLESS)
-            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    async with (
+        serve(SocketLimits(connections=2)) as served,
+        welcomed(served),
+        client.stream("POST", served.http, json=ENDLESS) as answer,
+    ):
+        assert await read(answer, 1)
+        refused = await client.post(served.http, json=ENDLESS)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
 
 
 @contextlib.asynccontextmanager
@@ -225,9 +231,12 @@ async def stopped_reader(served: Served) -> AsyncIterator[asyncio.StreamReader]:
     writer.transport.abort()
 
 
-@BOTH_WAYS
-@pytest.mark.parametrize("resumes", [True, False])
-async def test_a_reader_that_stops_is_told_or_cut_off(resumes: bool, protocols: Any) -> None:
+@pytest.mark.parametrize(
+    ("resumes", "protocols"),
+    [(True, chosen_protocols()), (True, PLAIN_ASGI), (False, chosen_protocols())],
+    ids=["told", "told-asgi", "cut-off"],
+)
+async def test_a_reader_that_stops_is_told_or_cut_off(resumes: bool, protocols: Protocols) -> None:
     feed = Feed()
     limits = SocketLimits(waiting_messages=20, stall_patience=0.2, slow_patience=5.0 if resumes else 0.3)
     async with serve(limits, feed, protocols) as served, stopped_reader(served) as reader:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from graphql_schema.streams.delivery import Payload
@@ -175,7 +175,7 @@ def test_frames_are_those_of_the_protocol(length: int) -> None:
     parsing = Frame.parse(reader.read_exact, mask=False)
     with pytest.raises(StopIteration) as stopped:
         next(parsing)
-    assert stopped.value.value == Frame(1, b"x" * length)
+    assert stopped.value.value == Frame(Opcode.TEXT, b"x" * length)
 
 
 def test_a_next_message_is_what_json_would_make_of_it() -> None:
