@@ -40,7 +40,7 @@ async def serve_as_fast_as_it_goes(protocols: Protocols, sockets: int, joined: i
     """Tell `joined` payloads a tick to all sockets, as soon as they have room; print what was sent."""
     feed = Feed()
     async with serve(SocketLimits(connections=10_000), feed, protocols) as served:
-        print(served.port, flush=True)
+        _say(served.port)
         while len(feed.members) < sockets:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         begun, sent = time.perf_counter(), 0
@@ -50,7 +50,7 @@ async def serve_as_fast_as_it_goes(protocols: Protocols, sockets: int, joined: i
             await asyncio.sleep(0)
             for receiver in tuple(feed.members.values()):
                 await receiver.ready()
-        print(orjson.dumps({"sent": sent, "seconds": elapsed, "members": len(feed.members)}).decode(), flush=True)
+        _say({"sent": sent, "seconds": elapsed, "members": len(feed.members)})
         os._exit(0)
 
 
@@ -58,10 +58,15 @@ async def serve_steadily(protocols: Protocols) -> None:
     """Tell one payload with the time in it every 10 ms, until the process is ended."""
     feed = Feed()
     async with serve(SocketLimits(), feed, protocols) as served:
-        print(served.port, flush=True)
+        _say(served.port)
         while True:
             await asyncio.sleep(0.01)
             feed.tell([_payload(time.monotonic_ns(), 20)])
+
+
+def _say(report: object) -> None:
+    sys.stdout.write(orjson.dumps(report).decode() + "\n")
+    sys.stdout.flush()
 
 
 def _payload(number: int, times: int = 1) -> Payload:
@@ -133,7 +138,7 @@ async def stalled(way: str, seconds: float, readers: int = 50) -> None:
     with _server("steady", way) as server:
         port, memory = _port(server), psutil.Process(server.pid)
         now = Latencies()
-        clients = [await RawSocket.open(port, "good", lambda message: now.note(message)) for _ in range(readers)]
+        clients = [await RawSocket.open(port, "good", now.note) for _ in range(readers)]
         for client in clients:
             client.subscribe("1", FOLLOW)
         stopped = await RawSocket.open(port, "good")
@@ -141,7 +146,7 @@ async def stalled(way: str, seconds: float, readers: int = 50) -> None:
         now.values.clear()
         await asyncio.sleep(min(seconds, 20))
         console.print(f"{way}: before: {now.told()}, RSS {memory.memory_info().rss / 2**20:.1f} MiB")
-        now = Latencies()
+        now.values.clear()
         stopped.subscribe("1", FOLLOW)
         await asyncio.sleep(0.2)
         stopped.transport.pause_reading()
@@ -182,9 +187,10 @@ async def main(arguments: Sequence[str]) -> None:
             await stalled("frames", float(seconds[0]) if seconds else 60.0)
         case _:
             os.sched_setaffinity(0, {1})
-            for joined in (1, 10, 50):
-                for way in WAYS:
-                    await throughput(way, int(arguments[0]) if arguments else 1_000, joined)
+            number = int(arguments[0]) if arguments else 1_000
+            for each in (1, 10, 50):
+                for name in WAYS:
+                    await throughput(name, number, each)
 
 
 WAYS = {"frames": chosen_protocols(), "asgi": PLAIN_ASGI}
