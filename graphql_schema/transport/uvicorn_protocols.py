@@ -150,8 +150,10 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         """A ping was not answered. Such a peer may never take the close frame either."""
+        was_open = self.is_open
         super().keepalive_timeout()
-        self._cut_off_after(CLOSE_PATIENCE)
+        if was_open:
+            self._cut_off_after(CLOSE_PATIENCE)
 
     def shutdown(self) -> None:
         """The server ends."""

@@ -17,7 +17,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
 RESET = struct.pack("ii", 1, 0)
-CLOSE = 8
+CLOSE, PING = 8, 9
 
 
 def masked_frame(message: object) -> bytes:
@@ -112,7 +112,7 @@ class RawSocket(asyncio.Protocol):
                 length, start = int.from_bytes(left[at + 2 : at + 10], "big"), at + 10
             if len(left) < start + length or len(left) < start:
                 break
-            self._take(opcode, bytes(left[start : start + length]) if self._on_frame or opcode == CLOSE else b"")
+            self._take(opcode, bytes(left[start : start + length]) if self._on_frame or opcode >= CLOSE else b"")
             at = start + length
         del left[:at]
 
@@ -121,6 +121,8 @@ class RawSocket(asyncio.Protocol):
             self.close_code, self.close_reason = int.from_bytes(payload[:2], "big"), payload[2:].decode()
             self.transport.write(b"\x88\x80" + bytes(4))
             self.transport.close()
+        elif opcode == PING:
+            self.transport.write(bytes((0x8A, 0x80 | len(payload))) + bytes(4) + payload)
         elif opcode == 1:
             self.frames += 1
             if self._on_frame is not None:
