@@ -153,6 +153,15 @@ async def test_what_was_dropped_is_not_sent(outbox: Outbox, paper: Paper) -> Non
     assert paper.writes == [[b"1:c"]]
 
 
+async def test_nobody_is_given_up_for_what_was_dropped(outbox: Outbox, paper: Paper, overruns: list[str]) -> None:
+    paper.writable = False
+    wrapping = paper.wrapping("1")
+    outbox.deliver(wrapping, payloads("a", "b"))
+    outbox.drop(wrapping)
+    await asyncio.sleep(0.1)
+    assert (outbox.waiting, overruns) == ((0, 0), [])
+
+
 def test_a_payload_is_wrapped_once_for_equal_keys_and_few_are_kept() -> None:
     made: list[bytes] = []
 
