@@ -41,7 +41,7 @@ class Outbox:
         self._add(None, [Payload(message)])
 
     def deliver(self, wrapping: Wrapping, payloads: Sequence[Payload]) -> None:
-        """Send payloads; one that still waits gives its place to a later one of the same `latest_of`."""
+        """Send payloads; one that still waits is left out for a later one of the same `latest_of`."""
         self._add(wrapping, payloads)
 
     def drop(self, wrapping: Wrapping) -> None:
@@ -118,7 +118,8 @@ class Outbox:
         waiting = self._waiting
         for payload in payloads:
             key = next(self._numbers) if payload.latest_of is None else (wrapping, payload.latest_of)
-            replaced = waiting.get(key)
+            # the later one stands at the end: its cursor must not overtake what waits before it
+            replaced = waiting.pop(key, None)
             if replaced is not None:
                 self._bytes -= len(replaced[1].body)
             waiting[key] = (wrapping, payload)

@@ -74,7 +74,9 @@ async def test_what_comes_in_one_tick_is_one_write_in_order(outbox: Outbox, pape
     assert outbox.waiting == (0, 0)
 
 
-async def test_what_waits_is_replaced_by_later_of_the_same_in_its_place(outbox: Outbox, paper: Paper) -> None:
+async def test_what_waits_is_left_out_for_later_of_the_same_which_stands_where_it_came(
+    outbox: Outbox, paper: Paper
+) -> None:
     paper.writable = False
     one, other = paper.wrapping("1"), paper.wrapping("2")
     outbox.deliver(one, payloads("old", latest_of="x"))
@@ -85,7 +87,7 @@ async def test_what_waits_is_replaced_by_later_of_the_same_in_its_place(outbox: 
     assert outbox.waiting == (3, len("new-49") + len("event") + len("theirs"))
     paper.writable = True
     outbox.flush()
-    assert paper.writes == [[b"1:new-49", b"1:event", b"2:theirs"]]
+    assert paper.writes == [[b"1:event", b"2:theirs", b"1:new-49"]]
     outbox.deliver(one, payloads("later", latest_of="x"))
     await asyncio.sleep(0)
     assert paper.writes[1:] == [[b"1:later"]]
