@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import uvicorn
@@ -37,6 +36,7 @@ from app.upkeep.key_command import rotate_by_command, tell_key_ids
 from app.upkeep.partitions import run_partition_upkeep
 from app.upkeep.stale_agents import run_stale_agents
 from app.web.health import Check, health_routes
+from app.web.server import Drain, DrainingServer, port_of
 from db.embedded import EmbeddedServer, EmbeddedServerError
 from db.migrate import is_at_head, is_migrated, migrate
 from db.queries.access import has_admin, knows_token
@@ -48,6 +48,7 @@ from graphql_schema.http_transport import BODY_LIMIT
 from graphql_schema.read_cache import ReadCache
 from graphql_schema.schema import build_schema
 from graphql_schema.streams.hub import StreamHub
+from graphql_schema.transport.uvicorn_protocols import chosen_protocols
 from graphql_schema.trusted import document_store
 from graphql_schema.view import GraphQLView
 
@@ -108,7 +109,10 @@ async def open_hub(settings: Settings, url: str) -> AsyncIterator[Hub]:
 
 
 def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
-    """The API as an ASGI application; it opens its parts when it starts. `with_worker` runs a worker beside it."""
+    """The API as an ASGI application; it opens its parts when it starts. `with_worker` runs a worker beside it.
+
+    Its state has `drain`, which ends the sockets and event streams.
+    """
     held: list[Hub] = []
 
     def hub() -> Hub:
@@ -159,7 +163,9 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
     }
     # what is asked most stands first, since routes are tried in turn
     routes = [Route("/graphql", view), WebSocketRoute("/graphql", view), *health_routes(checks)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.drain = view.close
+    return app
 
 
 @contextlib.asynccontextmanager
@@ -220,11 +226,15 @@ async def _first_admin_token(session: AsyncConnection, settings: Settings) -> st
 
 async def run_api(settings: Settings, url: str, *, with_worker: bool, first_token: str | None = None) -> None:
     """Serve until SIGTERM or SIGINT; open requests get ten seconds, sockets are told to come again."""
+    app = create_app(settings, url, with_worker=with_worker)
+    drain: Drain = app.state.drain
+    protocols = chosen_protocols()
     config = uvicorn.Config(
-        create_app(settings, url, with_worker=with_worker),
+        app,
         host=settings.host,
         port=settings.port,
-        ws="websockets-sansio",
+        ws=protocols.ws,
+        http=protocols.http,
         ws_max_size=BODY_LIMIT,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
@@ -233,27 +243,14 @@ async def run_api(settings: Settings, url: str, *, with_worker: bool, first_toke
         log_config=None,
         server_header=False,
     )
-    server = AnnouncingServer(config, lambda server: _announce(settings, server, with_worker, first_token))
+    server = DrainingServer(config, drain, lambda server: _announce(settings, server, with_worker, first_token))
     await server.serve()
     if not server.started:
         raise SystemExit(1)
 
 
-class AnnouncingServer(uvicorn.Server):
-    """Says so when it listens: the port may be one that the system chose."""
-
-    def __init__(self, config: uvicorn.Config, announce: Callable[[uvicorn.Server], None]) -> None:
-        super().__init__(config)
-        self._announce = announce
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._announce(self)
-
-
 def _announce(settings: Settings, server: uvicorn.Server, with_worker: bool, first_token: str | None) -> None:
-    port = server.servers[0].sockets[0].getsockname()[1]
+    port = port_of(server)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     console.print(f"The hub answers at [bold]http://{host}:{port}/graphql[/bold]" + (", with a worker" * with_worker))
     if first_token is not None:

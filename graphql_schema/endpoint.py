@@ -37,5 +37,5 @@ class Endpoint:
     context_for: MakeContext
     describe: DescribeError
     documents: DocumentStore
-    streams: Streams | None = None
+    streams: Streams
     answers: AnswersKept = no_answers

@@ -7,7 +7,7 @@ then 200.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -79,7 +79,7 @@ async def serve_http(endpoint: Endpoint, scope: Scope, receive: Receive, send: S
     if "accept-encoding" in headers:
         body, coding = await compressed(body, headers["accept-encoding"])
         extra = extra if coding is None else (*extra, (b"content-encoding", coding.encode()))
-    await _respond(send, status, body, media_type or JSON, extra)
+    await respond(send, status, body, media_type or JSON, extra)
 
 
 def fields_of(scope: Scope) -> Fields:
@@ -94,17 +94,18 @@ def fields_of(scope: Scope) -> Fields:
 @lru_cache(maxsize=64)
 def negotiate(accept: str) -> str | None:
     """The media type of the answer: what the Accept header prefers, JSON where it does not say; None for neither."""
-    weights = {JSON: 0.0, GRAPHQL_RESPONSE: 0.0}
-    wildcard = 0.0 if accept.strip() else 1.0
-    for item in accept.split(","):
-        media_range, *parameters = (part.strip().lower() for part in item.split(";"))
-        if media_range in weights:
-            weights[media_range] = _weight(parameters)
-        elif media_range in ("*/*", "application/*"):
-            wildcard = max(wildcard, _weight(parameters))
-    if weights[GRAPHQL_RESPONSE] and weights[GRAPHQL_RESPONSE] >= max(weights[JSON], wildcard):
+    given = weights(accept)
+    wildcard = max(given.get("*/*", 0.0), given.get("application/*", 0.0)) if accept.strip() else 1.0
+    json, graphql = given.get(JSON, 0.0), given.get(GRAPHQL_RESPONSE, 0.0)
+    if graphql and graphql >= max(json, wildcard):
         return GRAPHQL_RESPONSE
-    return JSON if weights[JSON] or wildcard else None
+    return JSON if json or wildcard else None
+
+
+def weights(accept: str) -> dict[str, float]:
+    """How much the Accept header prefers each media range that it names."""
+    items = [[part.strip().lower() for part in item.split(";")] for item in accept.split(",")]
+    return {media_range: _weight(parameters) for media_range, *parameters in items}
 
 
 def _weight(parameters: list[str]) -> float:
@@ -127,17 +128,17 @@ async def _answer(
     if media_type is None:
         raise Refusal(406, plain_error(f"Answers are {GRAPHQL_RESPONSE} or {JSON}: accept one of them."))
     principal = await _authenticate(endpoint, headers)
-    _check_content(headers)
-    body = await _body(headers, receive)
+    check_content(headers)
+    body = await read_body(headers, receive)
     answers = endpoint.answers()
     asked = answers.ask(body, media_type, principal) if answers is not None else None
     if answers is None or asked is None:
-        result = await _execute(endpoint, _parse(body), principal)
+        result = await execute(endpoint, parse_body(body), principal)
         return _status(result, media_type), encode_json(result_body(result, endpoint.describe)), ()
     kept = answers.find(asked) if "no-cache" not in headers.get("cache-control", "") else None
     if kept is not None:
         return 200, kept, KEPT
-    result = await _execute(endpoint, _parse(body), principal)
+    result = await execute(endpoint, parse_body(body), principal)
     answer = encode_json(result_body(result, endpoint.describe))
     if isinstance(result, PlannedAnswer) and result.plan is not None:
         answers.keep(asked, result.plan, answer)
@@ -145,11 +146,24 @@ async def _answer(
 
 
 async def _authenticate(endpoint: Endpoint, headers: Fields) -> Principal:
+    token = token_of(headers)
+    with refusing_strangers():
+        return await endpoint.authenticate(token)
+
+
+def token_of(headers: Fields) -> str:
+    """The token that a request was sent with. Raises `Refusal`."""
     token = bearer_token(headers.get("authorization", ""))
     if token is None or "," in token:
         raise _unauthenticated("A token is needed: send the header `Authorization: Bearer <token>`.")
+    return token
+
+
+@contextlib.contextmanager
+def refusing_strangers() -> Iterator[None]:
+    """Turn what an authentication raises into a `Refusal`."""
     try:
-        return await endpoint.authenticate(token)
+        yield
     except Unauthenticated as error:
         raise _unauthenticated(error.message) from None
     except Unavailable as error:
@@ -161,7 +175,8 @@ def _unauthenticated(message: str) -> Refusal:
     return Refusal(401, error, ((b"www-authenticate", b'Bearer realm="hub"'),))
 
 
-def _check_content(headers: Fields) -> None:
+def check_content(headers: Fields) -> None:
+    """Raise `Refusal` unless the body is said to be JSON."""
     if not is_json(headers.get("content-type", "")):
         raise Refusal(415, plain_error(f"The body must be JSON in UTF-8, sent as `content-type: {JSON}`."))
     if headers.get("content-encoding", "identity").lower() != "identity":
@@ -176,7 +191,8 @@ def is_json(content_type: str) -> bool:
     return media_type.strip().lower() == JSON and charset in ("", "charset=utf-8")
 
 
-async def _body(headers: Fields, receive: Receive) -> bytes:
+async def read_body(headers: Fields, receive: Receive) -> bytes:
+    """The body, up to its limit. Raises `Refusal` and `ClientGone`."""
     declared = headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > BODY_LIMIT:
         raise await _too_large(headers, receive)
@@ -213,14 +229,16 @@ async def _too_large(headers: Fields, receive: Receive, *, more: bool = True) ->
     return Refusal(413, error, headers=((b"connection", b"close"),))
 
 
-def _parse(body: bytes) -> GraphQLRequest:
+def parse_body(body: bytes) -> GraphQLRequest:
+    """The request in a body. Raises `Refusal`."""
     try:
         return parse_request(parse_json(body))
     except Malformed as malformed:
         raise Refusal(400, plain_error(str(malformed))) from None
 
 
-async def _execute(endpoint: Endpoint, request: GraphQLRequest, principal: Principal) -> ExecutionResult:
+async def execute(endpoint: Endpoint, request: GraphQLRequest, principal: Principal) -> ExecutionResult:
+    """Run a query or mutation. Raises `Refusal` for what is none."""
     try:
         request = endpoint.documents.resolve(request)
     except HubError as refusal:
@@ -249,7 +267,8 @@ def _status(result: ExecutionResult, media_type: str) -> int:
     return 400 if media_type == GRAPHQL_RESPONSE else 200
 
 
-async def _respond(send: Send, status: int, body: bytes, media_type: str, extra: RawHeaders) -> None:
+async def respond(send: Send, status: int, body: bytes, media_type: str, extra: RawHeaders) -> None:
+    """Send a whole answer."""
     headers = [
         (b"content-type", media_type.encode() + b"; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),

@@ -21,7 +21,8 @@ INTERNAL = "INTERNAL"
 FAULTS: dict[type[Exception], str] = {
     MissingQueryError: "`query` must be a string with a GraphQL document in it.",
     CannotGetOperationTypeError: "The document has no operation of that name; with several, `operationName` picks one.",
-    InvalidOperationTypeError: "A subscription needs a WebSocket that speaks `graphql-transport-ws`, at the same path.",
+    InvalidOperationTypeError: "A subscription needs a WebSocket that speaks `graphql-transport-ws`, at the same path, "
+    "or `Accept: text/event-stream`.",
     RecursionError: "The document nests too deeply.",
 }
 """What Strawberry and graphql-core raise before an operation runs because of what the client sent."""

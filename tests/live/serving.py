@@ -15,10 +15,12 @@ from app.live.tail import EventTail
 from app.security.tokens import Authenticator, new_secret
 from app.services.access import CreateToken, create_token
 from app.services.reports import ReportWriter
+from app.web.server import DrainingServer, port_of
 from db.session import Database
 from graphql_schema.context import HubContext
 from graphql_schema.schema import build_schema
 from graphql_schema.streams.hub import StreamHub
+from graphql_schema.transport.uvicorn_protocols import chosen_protocols
 from graphql_schema.view import BODY_LIMIT, GraphQLView
 from tests.services.makers import ADMIN, SEALER
 
@@ -66,16 +68,18 @@ async def serve_hub(database_url: str, port: int = 0) -> AsyncIterator[ServedHub
     secret = new_secret()
     await database.transact(lambda session: create_token(session, ADMIN, CreateToken("tester", Role.ADMIN, secret)))
     app = Starlette(routes=[Route("/graphql", view), WebSocketRoute("/graphql", view)])
+    protocols = chosen_protocols()
     config = uvicorn.Config(
         app,
         port=port,
         log_config=None,
-        ws="websockets-sansio",
+        ws=protocols.ws,
+        http=protocols.http,
         ws_max_size=BODY_LIMIT,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, view.close)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
         for part in (hints, tail, reports):
@@ -84,7 +88,7 @@ async def serve_hub(database_url: str, port: int = 0) -> AsyncIterator[ServedHub
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.01)  # uvicorn has no event for it
-        listening = server.servers[0].sockets[0].getsockname()[1]
+        listening = port_of(server)
         try:
             yield ServedHub(database, tail, streams, view, server, listening, secret)
         finally:

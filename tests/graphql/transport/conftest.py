@@ -17,13 +17,24 @@ from structlog.typing import EventDict
 
 from app.domain.errors import Unauthenticated, Unavailable
 from app.domain.principals import Principal, Role
+from app.web.server import DrainingServer, port_of
 from graphql_schema.http_transport import BODY_LIMIT
+from graphql_schema.streams.delivery import Streams
+from graphql_schema.transport.endings import SocketLimits
+from graphql_schema.transport.uvicorn_protocols import Protocols, chosen_protocols
 from graphql_schema.view import GraphQLView
-from graphql_schema.websocket import SocketLimits
 from tests.graphql.transport.schema import running, schema
+from tests.graphql.transport.single import SingleStreams
 
 JOHN = Principal("john", Role.PM, "john-pm", "t-1")
-QUICK = SocketLimits(init_timeout=0.5, recheck_every=0.05, unverified_for=0.3, operations=5, close_patience=1.0)
+QUICK = SocketLimits(
+    init_timeout=0.5, recheck_every=0.05, unverified_for=0.3, operations=5, close_patience=1.0, slow_patience=1.0
+)
+
+
+PLAIN_ASGI = Protocols("websockets-sansio", "httptools")
+BOTH_WAYS = pytest.mark.parametrize("protocols", [chosen_protocols(), PLAIN_ASGI], ids=["frames", "asgi"])
+"""Sockets written to by whole frames, and by `send`."""
 
 
 @dataclass
@@ -71,37 +82,52 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
 @contextlib.asynccontextmanager
-async def serve(limits: SocketLimits | None = None) -> AsyncIterator[Served]:
+async def serve(
+    limits: SocketLimits | None = None, streams: Streams | None = None, protocols: Protocols | None = None
+) -> AsyncIterator[Served]:
     """The tiny schema, served on a port of its own."""
     tokens = Tokens()
-    view = GraphQLView(schema, authenticate=tokens.authenticate, context_for=lambda principal: principal, limits=limits)
+    protocols = protocols or chosen_protocols()
+    view = GraphQLView(
+        schema,
+        authenticate=tokens.authenticate,
+        context_for=lambda principal: principal,
+        limits=limits,
+        streams=streams or SingleStreams(schema),
+    )
     app = Starlette(routes=[Route("/graphql", view), WebSocketRoute("/graphql", view)])
     config = uvicorn.Config(
         app,
         port=0,
         log_config=None,
-        ws="websockets-sansio",
+        ws=protocols.ws,
+        http=protocols.http,
         ws_max_size=BODY_LIMIT,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, view.close)
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110
         await asyncio.sleep(0.01)  # uvicorn has no event for it
-    port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Served(view, tokens, server, port)
+        yield Served(view, tokens, server, port_of(server))
     finally:
         server.should_exit = True
         await serving
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+def protocols() -> Protocols:
+    """How the server's connections are written to."""
+    return chosen_protocols()
+
+
+@pytest.fixture
+async def served(protocols: Protocols) -> AsyncIterator[Served]:
     """A server with short limits."""
     running.clear()
-    async with serve(QUICK) as served:
+    async with serve(QUICK, protocols=protocols) as served:
         yield served
 
 
@@ -117,7 +143,7 @@ def no_exception_reaches_the_server(caplog: pytest.LogCaptureFixture) -> Iterato
     """At the end of the test the server has logged no error."""
     with caplog.at_level(logging.ERROR):
         yield
-    assert caplog.records == []
+    assert [*caplog.get_records("call"), *caplog.records] == []
 
 
 @pytest.fixture(autouse=True)

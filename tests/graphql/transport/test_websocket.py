@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from structlog.typing import EventDict
 
-from tests.graphql.transport.conftest import Served
+from tests.graphql.transport.conftest import BOTH_WAYS, Served
 from tests.graphql.transport.schema import running
 from tests.graphql.transport.sockets import INIT, PROTOCOL, dial, subscribe, until, welcomed
 
-pytestmark = pytest.mark.usefixtures("no_exception_reaches_the_server")
+pytestmark = [BOTH_WAYS, pytest.mark.usefixtures("no_exception_reaches_the_server")]
 
 
 # -- what the protocol promises

@@ -6,11 +6,11 @@ import pytest
 from structlog.typing import EventDict
 
 from app.domain.principals import Principal, Role
-from tests.graphql.transport.conftest import Served
+from tests.graphql.transport.conftest import BOTH_WAYS, Served
 from tests.graphql.transport.schema import running
 from tests.graphql.transport.sockets import INIT, dial, subscribe, until, welcomed
 
-pytestmark = pytest.mark.usefixtures("no_exception_reaches_the_server")
+pytestmark = [BOTH_WAYS, pytest.mark.usefixtures("no_exception_reaches_the_server")]
 
 
 async def test_a_silent_client_is_closed(served: Served) -> None:

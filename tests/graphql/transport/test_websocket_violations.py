@@ -8,11 +8,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
 from graphql_schema.http_transport import BODY_LIMIT
-from tests.graphql.transport.conftest import Served
+from tests.graphql.transport.conftest import BOTH_WAYS, Served
 from tests.graphql.transport.schema import running
 from tests.graphql.transport.sockets import INIT, PROTOCOL, Socket, dial, subscribe, until, welcomed
 
-pytestmark = pytest.mark.usefixtures("no_exception_reaches_the_server")
+pytestmark = [BOTH_WAYS, pytest.mark.usefixtures("no_exception_reaches_the_server")]
 
 
 DEEP = "[" * 100_000
