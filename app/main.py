@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import uvicorn
+import uvloop
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.applications import Starlette
@@ -363,8 +364,8 @@ def main() -> None:
     # uvicorn raises the signal again once it has shut down; the embedded database is stopped after that
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with located_database(settings) as url:
-            asyncio.run(COMMANDS[sys.argv[1]](settings, url))
+        with located_database(settings) as url, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(COMMANDS[sys.argv[1]](settings, url))
     except (EmbeddedServerError, HubError, OSError) as error:
         console.print(f"[red]The hub cannot run:[/red] {error}")
         raise SystemExit(1) from None

@@ -21,8 +21,9 @@ QUIET = Console(quiet=True)
 
 
 async def rows(database: Database, table: Table) -> list[dict[str, Any]]:
-    """All rows, ordered by the first column."""
-    found = await database.transact(lambda session: session.execute(select(table).order_by(table.c[0])))
+    """All rows, ordered by the first column, without the transactions that wrote them."""
+    columns = [column for column in table.c if column.name != "event_xid"]
+    found = await database.transact(lambda session: session.execute(select(*columns).order_by(table.c[0])))
     return [dict(row._mapping) for row in found]
 
 

@@ -23,7 +23,7 @@ def task(number: int, agent: str, result: Any, *, seconds: int = 2) -> dict[str,
         "status": "COMPLETED",
         "attempts": 1,
         "result": result,
-        "startedAt": "2026-11-22T19:00:00.1000000Z",
+        "startedAt": "2026-11-22T19:00:00.250000Z",
         "completedAt": f"2026-11-22T19:00:0{seconds}.750000+00:00",
         "assignedAgent": {"agentId": agent, "agentRole": "QA"},
     }

@@ -101,7 +101,7 @@ WRONG: dict[str, tuple[Callable[[Any], dict[str, Any]], str]] = {
         "evidence.0.intervalStart",
     ),
     "figures of the future": (
-        lambda _: {"evidence": [Evidence(NOW, NOW + timedelta(minutes=10), None, "john-pm")]},
+        lambda _: {"evidence": [Evidence(NOW, datetime.now(UTC) + timedelta(minutes=10), None, "john-pm")]},
         "evidence.0.intervalEnd",
     ),
     "too much evidence": (lambda _: {"evidence": [Evidence(**HOUR, snapshot=1, agent_id="john-pm")] * 101}, "evidence"),
