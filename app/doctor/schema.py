@@ -7,6 +7,7 @@ from app.doctor.findings import Finding, fine, problem
 from app.doctor.installation import Installation
 from app.security.keyring import KeyFiles
 from app.security.sealing import FixedKeys, Sealer, parse_master_key
+from db.adoption import is_ours
 from db.migrate import configuration, head_revision
 from db.queries.decisions import newest_wrapped_key
 from db.queries.diagnosis import revision
@@ -15,6 +16,12 @@ from db.queries.diagnosis import revision
 async def migrated(_installation: Installation, connection: AsyncConnection) -> Finding:
     """The database is at this version of the hub."""
     name, found = "migrations", await revision(connection)
+    if found == head_revision() and not await is_ours(connection):
+        return problem(
+            name,
+            "The database was restored from another server, whose transaction ids are still in its event log.",
+            "Run `hub migrate`, or `hub up`, which takes it over too.",
+        )
     if found == head_revision():
         return fine(name, f"The database is at this version, {found}.")
     if found is None:
