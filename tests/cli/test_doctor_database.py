@@ -133,6 +133,7 @@ async def test_a_database_that_is_not_there_is_a_problem(here: Installation, pos
     ("statement", "message", "remedy"),
     [
         ("DROP TABLE alembic_version", "was never migrated", "`hub migrate`"),
+        ("UPDATE installation SET system_identifier = 1", "was restored from another server", "`hub migrate`"),
         ("UPDATE alembic_version SET version_num = '0001'", "is at 0001, older than", "`hub migrate`"),
         ("UPDATE alembic_version SET version_num = '9999'", "a newer hub migrated it", "Update this installation"),
     ],
