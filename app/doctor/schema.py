@@ -16,12 +16,6 @@ from db.queries.diagnosis import revision
 async def migrated(_installation: Installation, connection: AsyncConnection) -> Finding:
     """The database is at this version of the hub."""
     name, found = "migrations", await revision(connection)
-    if found == head_revision() and not await is_ours(connection):
-        return problem(
-            name,
-            "The database was restored from another server, whose transaction ids are still in its event log.",
-            "Run `hub migrate`, or `hub up`, which takes it over too.",
-        )
     if found == head_revision():
         return fine(name, f"The database is at this version, {found}.")
     if found is None:
@@ -37,6 +31,18 @@ async def migrated(_installation: Installation, connection: AsyncConnection) -> 
         name,
         f"The database is at {found}, which this version does not know: a newer hub migrated it.",
         "Update this installation to the version that migrated it; there is no way back but a backup.",
+    )
+
+
+async def taken_over(_installation: Installation, connection: AsyncConnection) -> Finding:
+    """What the event log holds was written by this server; one that was restored here counts by other ids."""
+    name = "server of origin"
+    if await is_ours(connection):
+        return fine(name, "The event log was written by this server, or taken over by it.")
+    return problem(
+        name,
+        "The database was restored from another server, and not taken over yet: no process starts to follow its log.",
+        "Stop the processes that use it, and run `hub migrate`, or `hub up`, which does it too.",
     )
 
 
@@ -72,4 +78,4 @@ def _keys(installation: Installation) -> FixedKeys | KeyFiles | None:
         return None
 
 
-CHECKS = (key_fits,)
+CHECKS = (taken_over, key_fits)
