@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from db.adoption import IS_OURS, adopt
+from db.adoption import adopt, is_ours
 from db.locks import schema_lock
 from db.partitions import make_partitions
 from db.session import Database
@@ -56,7 +56,7 @@ async def is_migrated(url: str) -> bool:
     try:
         async with engine.connect() as connection:
             is_at_head = await connection.run_sync(current_revision) == head_revision()
-            return is_at_head and bool(await connection.scalar(text(IS_OURS)))
+            return is_at_head and await is_ours(connection)
     finally:
         await engine.dispose()
 
@@ -93,7 +93,11 @@ def _engine(url: str) -> AsyncEngine:
         poolclass=NullPool,
         connect_args={
             "timeout": CONNECT_TIMEOUT,
-            "server_settings": {"application_name": "orchestration-hub migrate", "timezone": "UTC"},
+            "server_settings": {
+                "application_name": "orchestration-hub migrate",
+                "timezone": "UTC",
+                "idle_in_transaction_session_timeout": "60000",
+            },
         },
     )
 

@@ -112,6 +112,7 @@ NAMES: dict[DatabaseCheck, str] = {
     server.idle_transactions: "idle transactions",
     event_log.transactions: "long transactions",
     schema.migrated: "migrations",
+    schema.taken_over: "server of origin",
     schema.key_fits: "sealed decisions",
     event_log.partitions: "partitions",
     event_log.default_partitions: "default partition",

@@ -7,6 +7,7 @@ from app.doctor.findings import Finding, fine, problem
 from app.doctor.installation import Installation
 from app.security.keyring import KeyFiles
 from app.security.sealing import FixedKeys, Sealer, parse_master_key
+from db.adoption import is_ours
 from db.migrate import configuration, head_revision
 from db.queries.decisions import newest_wrapped_key
 from db.queries.diagnosis import revision
@@ -30,6 +31,18 @@ async def migrated(_installation: Installation, connection: AsyncConnection) -> 
         name,
         f"The database is at {found}, which this version does not know: a newer hub migrated it.",
         "Update this installation to the version that migrated it; there is no way back but a backup.",
+    )
+
+
+async def taken_over(_installation: Installation, connection: AsyncConnection) -> Finding:
+    """What the event log holds was written by this server; one that was restored here counts by other ids."""
+    name = "server of origin"
+    if await is_ours(connection):
+        return fine(name, "The event log was written by this server, or taken over by it.")
+    return problem(
+        name,
+        "The database was restored from another server, and not taken over yet: no process starts to follow its log.",
+        "Stop the processes that use it, and run `hub migrate`, or `hub up`, which does it too.",
     )
 
 
@@ -65,4 +78,4 @@ def _keys(installation: Installation) -> FixedKeys | KeyFiles | None:
         return None
 
 
-CHECKS = (key_fits,)
+CHECKS = (taken_over, key_fits)

@@ -32,7 +32,7 @@ class Freshness:
         self._tail = tail
         self._moves = [0] * len(_INDEX)
         database.after_commit(self._committed)
-        tail.watch(self._told)
+        tail.watch(self._told, lost=self._lost)
 
     def moves(self) -> Moves | None:
         """How often each aggregate has moved until now; None while nobody can say."""
@@ -46,6 +46,10 @@ class Freshness:
     def _committed(self, changes: frozenset[Aggregate] | None) -> None:
         for at in range(len(self._moves)) if changes is None else [_INDEX[each] for each in changes]:
             self._moves[at] += 1
+
+    def _lost(self) -> None:
+        """The log was lost: what was seen before may be undone by a crash, or be of a database that was replaced."""
+        self._committed(None)
 
     def _told(self, event: EventRecord) -> None:
         at = _INDEX.get(event.aggregate)

@@ -13,7 +13,8 @@ import asyncpg
 import structlog
 
 from app.domain.events import Aggregate
-from db.session import Database
+from app.live.alarm import Rarely
+from db.session import SERVER_SETTINGS, Database
 
 CHANNEL = "hub_events"
 INTERVAL = 0.005
@@ -56,6 +57,7 @@ class HintSender:
         self._unsent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._failures = Rarely()
         database.after_commit(self.hint)
 
     @property
@@ -101,8 +103,9 @@ class HintSender:
         try:
             connection = await self._connected()
             await connection.execute(f"NOTIFY {CHANNEL}", timeout=TIMEOUT)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("no hint was sent, the others will poll", error=repr(error))
+        except Exception as error:  # whatever it was: hints go on
+            if self._failures.is_due():
+                log.warning("no hint was sent, the others will poll", error=repr(error))
             if self._connection is not None:
                 self._connection.terminate()
                 self._connection = None
@@ -114,7 +117,7 @@ class HintSender:
             self._connection = await asyncpg.connect(
                 self._database.url,
                 timeout=TIMEOUT,
-                server_settings={"application_name": "orchestration-hub hints"},
+                server_settings={**SERVER_SETTINGS, "application_name": "orchestration-hub hints"},
             )
         return self._connection
 

@@ -1,6 +1,8 @@
 """Events as those who follow the log see them, and the choice of which of them to see."""
 
+import contextlib
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,10 +10,13 @@ from typing import Any
 
 import asyncpg
 import orjson
+import structlog
 
 from app.domain.events import Aggregate
 from app.live.cursor import DatabaseIdentity, encode_cursor
 from db.queries.events import Position
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,5 +92,21 @@ def event_record(database: DatabaseIdentity, row: asyncpg.Record) -> EventRecord
         from_status=row["from_status"],
         to_status=row["to_status"],
         version=row["version"],
-        detail=orjson.loads(row["detail"]),
+        detail=_detail(row),
     )
+
+
+def _detail(row: asyncpg.Record) -> Mapping[str, Any]:
+    """The event's detail; PostgreSQL keeps numbers that no float holds, and one such event must not hold up the log."""
+    with contextlib.suppress(orjson.JSONDecodeError):
+        return orjson.loads(row["detail"])  # type: ignore[no-any-return]  # an object
+    try:
+        return json.loads(row["detail"], parse_int=_integer)  # type: ignore[no-any-return]
+    except (ValueError, RecursionError) as error:
+        log.warning("an event's detail cannot be read, it is told without", event_id=row["id"], error=repr(error))
+        return {}
+
+
+def _integer(digits: str) -> int | float:
+    """An integer as the other parser has it: exact as far as 64 bits go, else a float."""
+    return int(digits) if len(digits) < len(str(2**63)) else float(digits)

@@ -16,11 +16,12 @@ import asyncpg
 import structlog
 
 from app.domain.errors import HubError, ResyncRequired, Unavailable
-from app.live.alarm import LagAlarm
+from app.live.alarm import LagAlarm, Rarely
 from app.live.cursor import DatabaseIdentity, decode_cursor
 from app.live.follower import Follower
 from app.live.hints import CHANNEL, HintSender, Wakeup, close_quietly
 from app.live.records import EventFilter, EventRecord, event_record
+from db.adoption import IS_OURS
 from db.queries import events
 from db.queries.events import Connection, Holder, Position, Server
 
@@ -72,9 +73,11 @@ class EventTail:
         self._position: Position | None = None
         self._followers: set[Follower] = set()
         self._watchers: list[Callable[[EventRecord], None]] = []
-        self._checked_at = 0.0
+        self._mourners: list[Callable[[], None]] = []
+        self._checked_at = time.monotonic()
         self._behind: float | None = None
         self._alarm = LagAlarm()
+        self._losses, self._refusals = Rarely(), Rarely()
 
     @property
     def is_alive(self) -> bool:
@@ -117,12 +120,20 @@ class EventTail:
         """How long ago the log was read to its end the last time; infinite while something in it is unsettled."""
         return math.inf if self._behind is not None or not self.is_alive else time.monotonic() - self._checked_at
 
-    def watch(self, watcher: Callable[[EventRecord], None]) -> None:
-        """Call `watcher`, which must not block, for every event as it is read."""
+    def watch(self, watcher: Callable[[EventRecord], None], lost: Callable[[], None] | None = None) -> None:
+        """Call `watcher` for every event as it is read, and `lost` when the log was lost. They must not block.
+
+        Until the log is found again it may have gone back to an earlier state, or be another.
+        """
         self._watchers.append(watcher)
+        if lost is not None:
+            self._mourners.append(lost)
 
     async def start(self) -> None:
-        """Take up the place at the end of the log and begin to follow. Raises `Unavailable`."""
+        """Take up the place at the end of the log and begin to follow.
+
+        Raises `Unavailable`, also for a database that was restored from another server and not taken over yet.
+        """
         wakeup = self._wakeup = self._hints.subscribe() if self._hints is not None else Wakeup(set())
         self._readers = await asyncpg.create_pool(
             self._url,
@@ -132,14 +143,17 @@ class EventTail:
             command_timeout=TIMEOUT,
             max_inactive_connection_lifetime=0,
             server_settings=events.SESSION,
+            init=self._require_the_same,
             reset=_no_reset,
         )
         try:
             async with asyncio.timeout(TIMEOUT):
                 await self._connect()
-        except ABSENT as error:
+        except BaseException as error:
             await self.stop()
-            raise Unavailable("The database does not answer, so the event log cannot be followed.") from error
+            if isinstance(error, ABSENT):
+                raise Unavailable("The database does not answer, so the event log cannot be followed.") from error
+            raise
         self._task = asyncio.create_task(self._run(wakeup), name="event tail")
 
     async def stop(self) -> None:
@@ -172,10 +186,10 @@ class EventTail:
             self._followers.discard(follower)
 
     async def _follower(self, wanted: EventFilter, after: str | None) -> Follower:
-        if after is not None:
-            return Follower(wanted, await self._resume(after), self._read_after, up_to_date=False)
         if self._position is None or self._task is None:
             raise Unavailable("The event log is not followed yet. Try again in a moment.")
+        if after is not None:
+            return Follower(wanted, await self._resume(after), self._read_after, up_to_date=False)
         return Follower(wanted, self._position, self._read_after, up_to_date=True)
 
     # -- resuming and catching up, on the readers' connections
@@ -218,9 +232,19 @@ class EventTail:
                 async with self._readers.acquire(timeout=PATIENCE) as connection:
                     return await read(connection)
             except ABSENT as error:
-                log.info("the event log cannot be read now", error=repr(error))
+                if self._refusals.is_due():
+                    log.info("the event log cannot be read now", error=repr(error))
             await asyncio.sleep(pause)
         raise AssertionError("unreachable: the pauses do not end")
+
+    async def _require_the_same(self, connection: Connection) -> None:
+        """A new connection may reach another database than the one followed, before the tail finds out and says so."""
+        if not self._is_followed(await events.identify(connection)):
+            raise ConnectionError("the database is another than the one followed")
+
+    def _is_followed(self, server: Server) -> bool:
+        """Whether this is the database whose log is followed, and it knows of the place in it."""
+        return self._position is None or (self._database == _identity(server) and self._position.xid < server.next_xid)
 
     # -- following, on the tail's own connection
 
@@ -231,14 +255,21 @@ class EventTail:
             try:
                 await self._follow_log(self._connection or await self._connect(), wakeup)
             except Exception as error:  # whatever it was: the tail keeps its place and tries again
-                expected = isinstance(error, ABSENT)
-                log.warning("the tail lost the event log", error=repr(error), exc_info=None if expected else error)
+                self._lost(error)
             if self._connection is not None:
                 self._connection.terminate()
                 self._connection = None
             if self._checked_at != reached_at:
                 pauses = _pauses(RECONNECT_PAUSES)
             await asyncio.sleep(next(pauses))
+
+    def _lost(self, error: Exception) -> None:
+        for mourn in self._mourners:
+            mourn()
+        if self._losses.is_due():
+            expected = isinstance(error, (*ABSENT, HubError))
+            told = {"error": repr(error), "lag_seconds": round(self.lag_seconds, 1)}
+            log.warning("the tail lost the event log, and looks for it", **told, exc_info=None if expected else error)
 
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         connection = await asyncpg.connect(
@@ -256,13 +287,16 @@ class EventTail:
     async def _take_place(self, connection: Connection) -> None:
         """Keep the place in a database that is still the same; begin anew at the end of another."""
         server = await events.identify(connection)
+        if self._position is not None and self._is_followed(server):
+            return
+        if not await connection.fetchval(IS_OURS):
+            raise Unavailable("The database was restored from another server. Take it over: run `hub migrate`.")
+        position = await events.last_position(connection)
+        # nobody has a turn from here on: they would join at the old place in the new log
         if self._position is not None:
-            if self._database == _identity(server) and self._position.xid < server.next_xid:
-                return
             log.warning("the database was replaced by another, those who follow must start anew")
             self._fail_followers(_resync("The database was replaced by another"))
-        self._database = _identity(server)
-        self._position = await events.last_position(connection)
+        self._database, self._position = _identity(server), position
         self._checked_at = time.monotonic()
 
     async def _follow_log(self, connection: Connection, wakeup: Wakeup) -> None:
@@ -273,8 +307,9 @@ class EventTail:
             wakeup.clear()
             rows = await events.read_after(connection, position, BATCH)
             position = await self._hand_on(rows, position)
+            looked_at = time.monotonic()
             now, self._behind = await events.behind(connection, position)
-            self._checked_at = time.monotonic()
+            self._checked_at = looked_at
             await self._alarm.judge(connection, self._behind)
             if self._behind is None:
                 self._position = position._replace(created_at=now)
@@ -290,7 +325,7 @@ class EventTail:
         for number, row in enumerate(rows, start=1):
             event = event_record(self._database, row)
             for watcher in self._watchers:
-                watcher(event)
+                _tell(watcher, event)
             for follower in tuple(self._followers):
                 follower.offer(event, position)
             position = self._position = event.position
@@ -312,6 +347,13 @@ class EventTail:
 
 async def _bounds(connection: Connection) -> tuple[Server, datetime | None]:
     return await events.identify(connection), await events.kept_since(connection)
+
+
+def _tell(watcher: Callable[[EventRecord], None], event: EventRecord) -> None:
+    try:
+        watcher(event)
+    except Exception:  # a defect of one must not hold up the log for all
+        log.exception("an event could not be told to who watches the log", event_id=event.position.id)
 
 
 def _identity(server: Server) -> DatabaseIdentity:

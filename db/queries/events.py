@@ -53,13 +53,16 @@ class Server(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """A transaction that has written and not ended: whoever reads the log waits for it. A prepared one has no pid."""
+    """A transaction that has written and not ended: whoever reads the log waits for it. A prepared one has no pid.
+
+    Without a name of its own a session is told by what kind it is, such as an autovacuum worker.
+    """
 
     pid: int | None
     database: str | None
     application_name: str | None
     state: str | None
-    seconds: float | None
+    seconds: float
 
 
 _READ = """
@@ -101,15 +104,17 @@ SERVER = """
     WHERE d.datname = current_database()
 """
 
-# of whichever database of the server; what another role runs is shown without its texts
+# of whichever database of the server; a role that may not see a session is not told that it has an id. The one with the
+# oldest id is the horizon: that it began first says nothing, since an id comes with the first write
 HOLDERS = """
-    SELECT pid, datname, application_name, state, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds
+    SELECT pid, datname, coalesce(nullif(application_name, ''), backend_type), state,
+        coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0)::float8, age(backend_xid) AS age
     FROM pg_stat_activity
     WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
     UNION ALL
-    SELECT NULL, database, gid, 'prepared', extract(epoch FROM clock_timestamp() - prepared)::float8
+    SELECT NULL, database, gid, 'prepared', extract(epoch FROM clock_timestamp() - prepared)::float8, age(transaction)
     FROM pg_prepared_xacts
-    ORDER BY seconds DESC NULLS LAST
+    ORDER BY age DESC
     LIMIT 5
 """
 
@@ -153,8 +158,8 @@ async def behind(connection: Connection, position: Position) -> tuple[datetime, 
 
 
 async def holders(connection: Connection) -> list[Holder]:
-    """The transactions that hold the horizon, the oldest first, at most five."""
-    return [Holder(*row) for row in await connection.fetch(HOLDERS)]
+    """The transactions that hold the horizon, the one that holds it now first, at most five."""
+    return [Holder(*row[:-1]) for row in await connection.fetch(HOLDERS)]
 
 
 async def last_position(connection: Connection) -> Position:

@@ -19,7 +19,7 @@ from app.doctor.installation import Installation, machine_time
 from app.domain.decisions import DecisionType
 from app.services.decisions import RecordDecision, record_decision
 from db.embedded import THROWAWAY_SETTINGS, EmbeddedServer
-from db.migrate import head_revision
+from db.migrate import head_revision, migrate
 from db.session import Database
 from tests.cli.installations import furnish, installation, is_fine, named
 from tests.services.makers import ADMIN, SEALER, a_gate, a_running_task, an_agent, an_execution, run
@@ -32,6 +32,7 @@ DATABASE_CHECKS = [
     "idle transactions",
     "long transactions",
     "migrations",
+    "server of origin",
     "sealed decisions",
     "partitions",
     "default partition",
@@ -98,7 +99,9 @@ async def test_a_stopped_embedded_database_is_told_and_not_started(own_folder: P
     server.stop()
     findings = await examine(installation(own_folder))
     assert_told(named(findings, "database"), Severity.PROBLEM, "is not running", "`hub up`")
-    assert [finding.name for finding in findings if finding.severity is Severity.SKIPPED][:13] == DATABASE_CHECKS
+    assert [finding.name for finding in findings if finding.severity is Severity.SKIPPED][
+        : len(DATABASE_CHECKS)
+    ] == DATABASE_CHECKS
     assert not (own_folder / "pg" / "postmaster.pid").exists()
 
 
@@ -246,6 +249,16 @@ async def test_a_role_that_may_see_little_is_told_what_it_lacks(
     assert_told(named(findings, "long transactions"), Severity.WARNING, "not told", "GRANT pg_read_all_stats")
     finding = named(findings, "executions")
     assert_told(finding, Severity.PROBLEM, "It could not be checked", "read the hub's tables")
+
+
+async def test_a_database_that_was_restored_and_not_taken_over_is_a_problem(
+    here: Installation, database: Database, see: See
+) -> None:
+    assert is_fine(await see("server of origin"))
+    await execute(database, "UPDATE installation SET system_identifier = 1")
+    assert_told(await see("server of origin"), Severity.PROBLEM, "restored from another server", "`hub migrate`")
+    await migrate(here.database_url or "")
+    assert is_fine(await see("server of origin"))
 
 
 async def test_missing_partitions_are_told(here: Installation, database: Database, see: See) -> None:
