@@ -1,0 +1,141 @@
+"""The workers of a round and what befalls them: each fault is drawn from the seed, and counted by its kind.
+
+A worker kills or freezes itself at the n-th visit to the database, before, in or after a commit; others are killed or
+frozen from outside at any time; the database is restarted as after a power cut. A frozen one goes on after its lease.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections import Counter
+from dataclasses import dataclass, field
+from time import monotonic
+
+import psutil
+
+from db.embedded import EmbeddedServer
+from tests.engine.processes import Workers, state_of
+
+LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.1
+CONCURRENCY = 8
+VISITS_MAX = 60
+MOMENTS = ("before", "fence", "inside", "after", "after", "claimed")
+CLAIMS_MAX = 4
+UNEXPLAINED = "died of itself"
+FREEZE = (1.05, 1.5)
+"""How long a frozen worker stays so, in leases."""
+
+
+@dataclass
+class Faults:
+    """What befalls the workers of one round. `last` is the time of the last fault, by the monotonic clock."""
+
+    workers: Workers
+    server: EmbeddedServer
+    chance: random.Random
+    counted: Counter[str]
+    lease: float
+    size: int
+    budget: int
+    """How many traps are set; when they have sprung and the schedule is done, the faults are over."""
+    restarts: int
+    last: float = 0.0
+    _names: int = 0
+    _alive: dict[int, str] = field(default_factory=dict)
+    _frozen: dict[int, float] = field(default_factory=dict)
+
+    async def rage(self, seconds: float) -> None:
+        """Let it all happen within about so many seconds, then let everybody go on; `last` says since when."""
+        self.last = monotonic()
+        deadline = self.last + seconds
+        blows = sorted(self.chance.uniform(0.1, seconds) for _ in range(self.chance.randint(1, 3)))
+        cuts = sorted(self.chance.uniform(0.2, seconds) for _ in range(self.restarts))
+        while monotonic() < deadline:
+            self._see_to_workers()
+            elapsed = monotonic() - (deadline - seconds)
+            if blows and elapsed >= blows[0]:
+                blows.pop(0)
+                self._strike()
+            if cuts and elapsed >= cuts[0]:
+                cuts.pop(0)
+                await asyncio.to_thread(self.server.restart, immediate=True)
+                self._happened("database restarted")
+            await asyncio.sleep(LOOK_SECONDS)
+        await self.end()
+
+    async def end(self) -> None:
+        """Disarm the traps, let the frozen go on, and replace the dead."""
+        for pid in self._alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR1)
+        while self._frozen:
+            self._see_to_workers()
+            await asyncio.sleep(LOOK_SECONDS)
+        self.budget = 0
+        # a frozen one hears that it is disarmed only when it goes on; it may have met its trap before
+        await asyncio.sleep(LOOK_SECONDS)
+        self._see_to_workers()
+
+    def see_to_late_ones(self) -> None:
+        """To be called until the round has ended: a trap that sprang in the last moment."""
+        self._see_to_workers()
+
+    def _see_to_workers(self) -> None:
+        for pid, trap in list(self._alive.items()):
+            state = state_of(pid)
+            if state is None:
+                del self._alive[pid]
+                self._frozen.pop(pid, None)
+                self._happened(f"killed {trap}" if trap else UNEXPLAINED)
+            elif state == psutil.STATUS_STOPPED and pid not in self._frozen:
+                self._frozen[pid] = monotonic() + self.lease * self.chance.uniform(*FREEZE)
+                self._happened(f"frozen {trap or 'at any time'}")
+        for pid, until in list(self._frozen.items()):
+            if monotonic() >= until:
+                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGUSR1)
+                del self._frozen[pid]
+                self.last = monotonic()
+        while len(self._alive) < self.size:
+            self._start()
+
+    def _start(self) -> None:
+        self._names += 1
+        number = 0
+        if self.budget > 0:
+            self.budget -= 1
+            number = self.chance.choices((signal.SIGKILL, signal.SIGSTOP), (3, 1))[0]
+        moment = self.chance.choice(MOMENTS)
+        visit = self.chance.randint(1, CLAIMS_MAX if moment == "claimed" else VISITS_MAX)
+        pid = self.workers.start(
+            f"w{self._names}", number, visit, moment, self.lease, poll=POLL_SECONDS, concurrency=CONCURRENCY
+        )
+        self._alive[pid] = _told(moment) if number else ""
+
+    def _strike(self) -> None:
+        """Kill or freeze one of those that run."""
+        standing = [pid for pid in self._alive if pid not in self._frozen]
+        if not standing:
+            return
+        pid = self.chance.choice(standing)
+        number = self.chance.choice((signal.SIGKILL, signal.SIGSTOP))
+        self._alive[pid] = "at any time"
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    def _happened(self, what: str) -> None:
+        self.counted[what] += 1
+        self.last = monotonic()
+
+
+def _told(moment: str) -> str:
+    return {
+        "before": "before a transaction",
+        "fence": "before its fence is checked",
+        "inside": "before a commit",
+        "after": "after a commit",
+        "claimed": "after a claim",
+    }[moment]
