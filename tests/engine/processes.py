@@ -47,6 +47,12 @@ class Workers:
         self.pids.append(pid)
         return pid
 
+    def kill_all(self) -> None:
+        """Kill the workers that are left."""
+        for pid in self.pids:
+            if state_of(pid) is not None:
+                os.kill(pid, signal.SIGKILL)
+
     async def kill(self, pid: int) -> None:
         """Kill a worker, and wait until it is gone."""
         os.kill(pid, signal.SIGKILL)

@@ -104,15 +104,14 @@ class Crew:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    async def _pending(self) -> Sequence[Row[Any]]:
-        async def look(session: AsyncConnection) -> Sequence[Row[Any]]:
+    async def _pending(self) -> Sequence[Row[Any, Any]]:
+        async def look(session: AsyncConnection) -> Sequence[Row[Any, Any]]:
             statement = select(tasks.c.task_id, tasks.c.required_role).where(tasks.c.status == "pending").limit(100)
-            rows: Sequence[Row[Any]] = (await session.execute(statement)).all()
-            return rows
+            return (await session.execute(statement)).all()
 
         return await self._insist(look)
 
-    def _give_out(self, row: Row[Any]) -> None:
+    def _give_out(self, row: Row[Any, Any]) -> None:
         fitting = [member for member in MEMBERS if row.required_role in (None, member.role.value)]
         work = asyncio.create_task(self._work_on(row.task_id, self.chance.choice(fitting)))
         self._busy[row.task_id] = work

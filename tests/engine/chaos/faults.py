@@ -10,6 +10,7 @@ import os
 import random
 import signal
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -21,9 +22,15 @@ from tests.engine.processes import Workers, state_of
 LOOK_SECONDS = 0.02
 POLL_SECONDS = 0.1
 CONCURRENCY = 8
-VISITS_MAX = 60
+VISITS_MAX = (10, 40, 120)
 MOMENTS = ("before", "fence", "inside", "after", "after", "claimed")
 CLAIMS_MAX = 4
+RAGE_MAX = 40.0
+"""Seconds after which the faults cease in any case."""
+BLOW_SECONDS = 2.0
+"""Between two blows from outside, on the average."""
+CUT_SECONDS = (0.3, 8.0)
+"""When the database is restarted."""
 UNEXPLAINED = "died of itself"
 FREEZE = (1.05, 1.5)
 """How long a frozen worker stays so, in leases."""
@@ -39,45 +46,40 @@ class Faults:
     counted: Counter[str]
     lease: float
     size: int
-    budget: int
-    """How many traps are set; when they have sprung and the schedule is done, the faults are over."""
     restarts: int
+    trapped: float = 0.6
+    """The share of the workers that are started with a trap."""
     last: float = 0.0
     _names: int = 0
     _alive: dict[int, str] = field(default_factory=dict)
     _frozen: dict[int, float] = field(default_factory=dict)
 
-    async def rage(self, seconds: float) -> None:
-        """Let it all happen within about so many seconds, then let everybody go on; `last` says since when."""
-        self.last = monotonic()
-        deadline = self.last + seconds
-        blows = sorted(self.chance.uniform(0.1, seconds) for _ in range(self.chance.randint(1, 3)))
-        cuts = sorted(self.chance.uniform(0.2, seconds) for _ in range(self.restarts))
-        while monotonic() < deadline:
+    async def rage(self, is_enough: Callable[[], bool]) -> None:
+        """Let it all happen until it is enough, then let everybody go on; `last` says since when."""
+        self.last = began = monotonic()
+        blow = began + self.chance.expovariate(1 / BLOW_SECONDS)
+        cuts = sorted(began + self.chance.uniform(*CUT_SECONDS) for _ in range(self.restarts))
+        while not is_enough() and monotonic() < began + RAGE_MAX:
             self._see_to_workers()
-            elapsed = monotonic() - (deadline - seconds)
-            if blows and elapsed >= blows[0]:
-                blows.pop(0)
+            if monotonic() >= blow:
+                blow = monotonic() + self.chance.expovariate(1 / BLOW_SECONDS)
                 self._strike()
-            if cuts and elapsed >= cuts[0]:
+            if cuts and monotonic() >= cuts[0]:
                 cuts.pop(0)
                 await asyncio.to_thread(self.server.restart, immediate=True)
                 self._happened("database restarted")
             await asyncio.sleep(LOOK_SECONDS)
-        await self.end()
+        await self._end()
 
-    async def end(self) -> None:
+    async def _end(self) -> None:
         """Disarm the traps, let the frozen go on, and replace the dead."""
         for pid in self._alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
+        self.trapped = 0.0
         while self._frozen:
             self._see_to_workers()
             await asyncio.sleep(LOOK_SECONDS)
-        self.budget = 0
-        # a frozen one hears that it is disarmed only when it goes on; it may have met its trap before
-        await asyncio.sleep(LOOK_SECONDS)
-        self._see_to_workers()
 
     def see_to_late_ones(self) -> None:
         """To be called until the round has ended: a trap that sprang in the last moment."""
@@ -105,11 +107,10 @@ class Faults:
     def _start(self) -> None:
         self._names += 1
         number = 0
-        if self.budget > 0:
-            self.budget -= 1
+        if self.chance.random() < self.trapped:
             number = self.chance.choices((signal.SIGKILL, signal.SIGSTOP), (3, 1))[0]
         moment = self.chance.choice(MOMENTS)
-        visit = self.chance.randint(1, CLAIMS_MAX if moment == "claimed" else VISITS_MAX)
+        visit = self.chance.randint(1, CLAIMS_MAX if moment == "claimed" else self.chance.choice(VISITS_MAX))
         pid = self.workers.start(
             f"w{self._names}", number, visit, moment, self.lease, poll=POLL_SECONDS, concurrency=CONCURRENCY
         )

@@ -69,8 +69,8 @@ class Operators:
     calm: bool = False
     retried: Counter[UUID] = field(default_factory=Counter)
     cancelled: set[UUID] = field(default_factory=set)
-    ended: bool = False
-    """Whether all executions had ended at the latest look."""
+    share_ended: float = 0.0
+    """Of the executions, at the latest look."""
     _unsure: bool = False
 
     async def work(self) -> None:
@@ -80,7 +80,7 @@ class Operators:
                 await self._look()
             except Unavailable:
                 # a command may have been carried out though nobody heard of it
-                self.ended, self._unsure = False, True
+                self.share_ended, self._unsure = 0.0, True
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
@@ -88,7 +88,7 @@ class Operators:
         if self._unsure:
             self.retried = Counter({UUID(row.entity_id): row.retries for row in await self._rows(RETRIES)})
             self._unsure = False
-        self.ended = all(self._has_ended(row) for row in rows)
+        self.share_ended = sum(map(self._has_ended, rows)) / len(rows)
         for row in rows:
             await self._steer(row)
         for gate in await self._rows(WAITING_GATES):

@@ -16,7 +16,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.errors import Unavailable
 from app.engine.catalogue import spec_of
 from db.embedded import EmbeddedServer
 from db.queries.catalogue import store_spec
@@ -31,6 +33,36 @@ from tests.engine.processes import Workers
 from tests.engine.team import rows_of, start
 
 WATCH = Path(__file__).with_name("watch.sql")
+UNFINISHED = (
+    text(
+        """
+        SELECT execution_id, workflow_name, execution_status, current_phase, lease_owner, lease_until, fence, wake_seq,
+            handled_seq, version, clock_timestamp() AS now FROM workflow_executions
+        WHERE execution_status NOT IN ('completed', 'cancelled') ORDER BY 1
+        """
+    ),
+    text(
+        """
+        SELECT execution_id, task_id, task_kind, phase, phase_attempt, task_name, status, assigned_agent_id, failures,
+            required_role, updated_at FROM tasks WHERE status IN ('pending', 'assigned', 'running', 'failed') ORDER BY 1
+        """
+    ),
+    text(
+        """
+        SELECT workflow_execution_id, gate_id, phase, phase_attempt, revision, approval_status, updated_at
+        FROM quality_gates WHERE approval_status NOT IN ('approved', 'rejected') ORDER BY 1
+        """
+    ),
+    text(
+        """
+        SELECT application_name, state, wait_event, clock_timestamp() - state_change AS since, left(query, 100) AS query
+        FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'
+        """
+    ),
+)
+SHARE = (0.8, 0.95)
+"""Of the executions have ended when the faults cease: what is left to do then is little, and the last faults' doing."""
+VIOLATIONS_SHOWN = 40
 PATIENCE = 60.0
 """Seconds after which an execution that has not ended is stuck."""
 LEASE = 3.0
@@ -40,12 +72,11 @@ LEASES_TO_THE_END = 2
 
 @dataclass(frozen=True)
 class Setting:
-    """How a round is drawn: its seed, how many executions, and for about how many seconds things go wrong."""
+    """How a round is drawn: its seed, how many executions, and the seconds of a lease."""
 
     seed: int
     runs: int = 20
     lease: float = LEASE
-    rage: float = 5.0
 
 
 @dataclass
@@ -57,6 +88,9 @@ class Outcome:
     violations: list[str] = field(default_factory=list)
     ended_after: float = 0.0
     seconds: float = 0.0
+    unfinished: list[str] = field(default_factory=list)
+    """What was still going on when the two lease periods were over."""
+    log: Path | None = None
     statuses: Counter[str] = field(default_factory=Counter)
     steps: int = 0
     tasks: int = 0
@@ -86,11 +120,11 @@ async def play_round(setting: Setting, database: Database, workers: Workers, ser
         outcome.faults,
         setting.lease,
         size=chance.choice((2, 3)),
-        budget=chance.randint(4, 10),
         restarts=chance.choice((0, 1, 1, 2)),
     )
+    share = chance.uniform(*SHARE)
     async with at_work(crew, operators) as failure:
-        await faults.rage(setting.rage)
+        await faults.rage(lambda: failure.done() or operators.share_ended >= share)
         crew.calm = operators.calm = True
         await until_ended(operators, faults, outcome, failure)
     outcome.violations += await judge(database, crew, operators, outcome)
@@ -126,18 +160,32 @@ async def at_work(crew: Crew, operators: Operators) -> AsyncIterator["asyncio.Fu
 
 async def until_ended(operators: Operators, faults: Faults, outcome: Outcome, failure: "asyncio.Future[Any]") -> None:
     """Wait until all have ended; an execution that does not is a violation, and so is what broke the agents."""
-    operators.ended = False
-    while not operators.ended:
+    operators.share_ended = 0.0
+    while operators.share_ended < 1:
         if failure.done():
             outcome.violations.append(f"agents or people met what they should not: {failure.exception()!r}")
             return
         faults.see_to_late_ones()
         outcome.ended_after = monotonic() - faults.last
+        if outcome.late and not outcome.unfinished:
+            outcome.unfinished = await unfinished(operators.database)
         if outcome.ended_after > PATIENCE:
             outcome.violations.append(f"not all executions had ended {PATIENCE:.0f} s after the last fault")
             return
         await asyncio.sleep(0.05)
     outcome.ended_after = monotonic() - faults.last
+
+
+async def unfinished(database: Database) -> list[str]:
+    """What is going on: executions with their leases, open tasks, gates, and what the server waits for."""
+
+    async def read(session: AsyncConnection) -> list[str]:
+        return [str(dict(row._mapping)) for statement in UNFINISHED for row in (await session.execute(statement)).all()]
+
+    try:
+        return await database.transact(read)
+    except Unavailable as error:
+        return [error.message]
 
 
 async def judge(database: Database, crew: Crew, operators: Operators, outcome: Outcome) -> list[str]:
@@ -156,10 +204,11 @@ async def judge(database: Database, crew: Crew, operators: Operators, outcome: O
 
 
 def told(outcome: Outcome) -> str:
-    """What to do with a round that failed."""
-    setting = outcome.setting
-    listed = "\n".join(f"  - {violation}" for violation in outcome.violations[:40])
-    return (
-        f"{len(outcome.violations)} violations; again by `make chaos SEED={setting.seed} RUNS={setting.runs}`\n"
-        f"{listed}\n  faults: {json.dumps(outcome.faults, sort_keys=True)}"
-    )
+    """What is wrong with a round, and how to see it again."""
+    setting, faults = outcome.setting, json.dumps(outcome.faults, sort_keys=True)
+    lines = [f"  - {violation}" for violation in outcome.violations[:VIOLATIONS_SHOWN]]
+    if outcome.late:
+        limit = LEASES_TO_THE_END * setting.lease
+        lines.append(f"  - the end came {outcome.ended_after:.1f} s after the last fault, later than {limit:.1f} s")
+    again = f"{len(lines)} violations; again by `make chaos SEED={setting.seed} RUNS={setting.runs}`"
+    return "\n".join([again, *lines, f"  faults: {faults}", f"  log: {outcome.log}"])
