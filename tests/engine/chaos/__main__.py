@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -37,6 +39,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=500, help=f"executions in all, {A_ROUND} a round")
     parser.add_argument("--lease", type=float, default=LEASE, help="seconds of a worker's lease")
     given = parser.parse_args()
+    # a pool says at length that the server is away, which it is meant to be
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(highlight=False)
     sizes = [min(A_ROUND, given.runs - begun) for begun in range(0, given.runs, A_ROUND)]
     settings = [Setting(given.seed + number, runs, given.lease) for number, runs in enumerate(sizes)]
@@ -126,7 +131,8 @@ def show(console: Console, outcomes: list[Outcome]) -> None:
     console.print(
         f"{sum(statuses.values())} executions ({', '.join(f'{n} {status}' for status, n in sorted(statuses.items()))}) "
         f"in {len(outcomes)} rounds, {sum(o.steps for o in outcomes)} steps, {sum(o.tasks for o in outcomes)} tasks, "
-        f"{sum(faults.values())} faults in {sum(o.seconds for o in outcomes):.0f} s.\n"
+        f"{sum(o.events for o in outcomes)} events ({sum(o.turned for o in outcomes)} in the log before an earlier one "
+        f"of the same entity), {sum(faults.values())} faults in {sum(o.seconds for o in outcomes):.0f} s.\n"
         f"Seconds from the last fault to the end: median {median(ends):.1f}, most {max(ends):.1f} of {limit:.1f}.\n"
         f"Violations: {sum(len(outcome.violations) for outcome in outcomes)}; "
         f"rounds that ended late: {sum(outcome.late for outcome in outcomes)}."
