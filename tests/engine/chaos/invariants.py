@@ -117,7 +117,7 @@ async def general_violations(database: Database, told: Mapping[UUID, Told]) -> l
 async def replay(database: Database, entity: Entity) -> list[str]:
     """Let the events of every entity run through its state machine; they must end where the row stands.
 
-    In the order in which they were written, under the row's lock: `id`. The log's own order `(xid, id)` may differ where
+    In the order of `id`, in which they were written under the row's lock. The log's own, `(xid, id)`, may differ where
     a transaction began before another one and changed the row after it; how often, `turned_events` counts.
     """
     machine = entity.machine
