@@ -40,7 +40,7 @@ from tests.engine.team import (
 )
 
 MEMBERS = (Member("john-pm", AgentRole.PM), Member("james-dev", AgentRole.DEVELOPER))
-PHASES = [
+PHASES: list[dict[str, Any]] = [
     {"name": "build", "kind": "parallel", "tasks": [{"name": name, "title": name} for name in ("one", "two")]},
     {"name": "gate", "kind": "gate", "gate_type": "technical_review", "title": "The gate"},
 ]

@@ -3,13 +3,10 @@
 import argparse
 import asyncio
 import logging
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -18,18 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.engine.checkpoints import setup
-from db.embedded import THROWAWAY_SETTINGS, EmbeddedServer
-from db.migrate import migrate
+from db.embedded import EmbeddedServer
 from db.session import Database
 from tests.engine.chaos.rounds import LEASE, LEASES_TO_THE_END, Outcome, Setting, play_round, told
+from tests.engine.chaos.stage import TEMPLATE, forking, server
 from tests.engine.processes import Workers
 
-TEMPLATE = "hub_template"
 A_ROUND = 20
 """Executions that share workers and faults."""
-MEMORY = Path("/dev/shm")  # noqa: S108  (a private folder is made in it)
-MEMORY_NEEDED = 1 << 30
 
 
 def main() -> None:
@@ -49,32 +42,6 @@ def main() -> None:
         outcomes = campaign(console, settings, postgres, parent)
     show(console, outcomes)
     sys.exit(any(outcome.violations or outcome.late for outcome in outcomes))
-
-
-@contextmanager
-def server() -> Iterator[EmbeddedServer]:
-    """A server of our own with a migrated template database; it is gone at the end."""
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_NEEDED
-    folder = Path(tempfile.mkdtemp(prefix="hub-chaos-", dir=MEMORY if roomy else None))
-    try:
-        postgres = EmbeddedServer.start(folder, settings=THROWAWAY_SETTINGS)
-        try:
-            postgres.create_database(TEMPLATE)
-            url = postgres.url(TEMPLATE)
-            asyncio.run(migrate(url, lambda: setup(url)))
-            yield postgres
-        finally:
-            postgres.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def forking() -> Iterator["subprocess.Popen[str]"]:
-    """The process that forks the workers."""
-    command = [sys.executable, "-m", "tests.engine.worker_process"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
 
 
 def campaign(
