@@ -22,12 +22,12 @@ from tests.engine.processes import Workers, state_of
 LOOK_SECONDS = 0.02
 POLL_SECONDS = 0.1
 CONCURRENCY = 8
-VISITS_MAX = (10, 40, 120)
+VISITS_MAX = (10, 30, 80)
 MOMENTS = ("before", "fence", "inside", "after", "after", "claimed")
 CLAIMS_MAX = 4
 RAGE_MAX = 40.0
 """Seconds after which the faults cease in any case."""
-BLOW_SECONDS = 2.0
+BLOW_SECONDS = 3.0
 """Between two blows from outside, on the average."""
 CUT_SECONDS = (0.3, 8.0)
 """When the database is restarted."""
@@ -47,7 +47,7 @@ class Faults:
     lease: float
     size: int
     restarts: int
-    trapped: float = 0.6
+    trapped: float = 0.8
     """The share of the workers that are started with a trap."""
     last: float = 0.0
     _names: int = 0
@@ -69,7 +69,12 @@ class Faults:
                 await asyncio.to_thread(self.server.restart, immediate=True)
                 self._happened("database restarted")
             await asyncio.sleep(LOOK_SECONDS)
+        self._strike(signal.SIGKILL)
         await self._end()
+
+    def calm(self) -> None:
+        """Agents and people do nothing wrong from now on either."""
+        self.last = max(self.last, monotonic())
 
     async def _end(self) -> None:
         """Disarm the traps, let the frozen go on, and replace the dead."""
@@ -116,13 +121,13 @@ class Faults:
         )
         self._alive[pid] = _told(moment) if number else ""
 
-    def _strike(self) -> None:
+    def _strike(self, number: int | None = None) -> None:
         """Kill or freeze one of those that run."""
         standing = [pid for pid in self._alive if pid not in self._frozen]
         if not standing:
             return
         pid = self.chance.choice(standing)
-        number = self.chance.choice((signal.SIGKILL, signal.SIGSTOP))
+        number = number or self.chance.choice((signal.SIGKILL, signal.SIGSTOP))
         self._alive[pid] = "at any time"
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -28,7 +28,7 @@ from app.services.workflows import (
 from db.session import Database
 from db.tables.events import event_log
 from db.tables.quality_gates import gate_reviewers, quality_gates
-from db.tables.workflows import workflow_executions
+from db.tables.workflows import workflow_executions, workflow_steps
 from tests.engine.chaos.plans import Plan
 from tests.engine.team import ADMIN, SEALER
 
@@ -37,6 +37,10 @@ EXECUTION_COLUMNS = (
     workflow_executions.c.execution_id,
     workflow_executions.c.execution_status,
     workflow_executions.c.version,
+    select(func.coalesce(func.max(workflow_steps.c.step_number), 0))
+    .where(workflow_steps.c.execution_id == workflow_executions.c.execution_id)
+    .scalar_subquery()
+    .label("steps"),
 )
 RETRIES = (
     select(event_log.c.entity_id, func.count().label("retries"))
@@ -64,13 +68,15 @@ class Operators:
 
     database: Database
     plans: Mapping[UUID, Plan]
+    lengths: Mapping[UUID, int]
+    """How many steps each execution takes in all."""
     chance: random.Random
     faults: Counter[str]
     calm: bool = False
     retried: Counter[UUID] = field(default_factory=Counter)
     cancelled: set[UUID] = field(default_factory=set)
-    share_ended: float = 0.0
-    """Of the executions, at the latest look."""
+    left: int | None = None
+    """Steps that the execution which has most of them before it was still to take at the latest look; 0: all ended."""
     _unsure: bool = False
 
     async def work(self) -> None:
@@ -80,7 +86,7 @@ class Operators:
                 await self._look()
             except Unavailable:
                 # a command may have been carried out though nobody heard of it
-                self.share_ended, self._unsure = 0.0, True
+                self.left, self._unsure = None, True
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
@@ -88,7 +94,7 @@ class Operators:
         if self._unsure:
             self.retried = Counter({UUID(row.entity_id): row.retries for row in await self._rows(RETRIES)})
             self._unsure = False
-        self.share_ended = sum(map(self._has_ended, rows)) / len(rows)
+        self.left = max(map(self._steps_left, rows))
         for row in rows:
             await self._steer(row)
         for gate in await self._rows(WAITING_GATES):
@@ -98,6 +104,11 @@ class Operators:
         if row.execution_status == "failed":
             return self.retried[row.execution_id] >= self.plans[row.execution_id].retries
         return row.execution_status in ("completed", "cancelled")
+
+    def _steps_left(self, row: Row[Any]) -> int:
+        if self._has_ended(row):
+            return 0
+        return max(1, self.lengths[row.execution_id] - int(row.steps))
 
     async def _steer(self, row: Row[Any]) -> None:
         execution_id, version, status = row.execution_id, row.version, row.execution_status

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -27,6 +28,7 @@ from tests.engine.chaos.agents import Crew
 from tests.engine.chaos.faults import UNEXPLAINED, Faults
 from tests.engine.chaos.invariants import general_violations, turned_events
 from tests.engine.chaos.operators import Operators
+from tests.engine.chaos.oracle import predict
 from tests.engine.chaos.outcomes import execution_violations
 from tests.engine.chaos.plans import Plan, draw_plan
 from tests.engine.processes import Workers
@@ -66,12 +68,14 @@ COUNTED = text(
         (SELECT count(*) FROM event_log) AS events
     """
 )
-SHARE = (0.6, 0.9)
-"""Of the executions have ended when the faults cease: what is left to do then is little, and the last faults' doing."""
+STEPS_LEFT = 3
+"""The most that any execution has still to take when the faults cease: what keeps it longer is the last fault."""
+STEPS_MAX = 12
+"""Of an execution, so that none is long in coming to its end."""
 VIOLATIONS_SHOWN = 40
 PATIENCE = 60.0
 """Seconds after which an execution that has not ended is stuck."""
-LEASE = 3.0
+LEASE = 4.0
 LEASES_TO_THE_END = 2
 """Within so many lease periods of the last fault everything must have ended."""
 
@@ -115,12 +119,14 @@ async def play_round(setting: Setting, database: Database, workers: Workers, ser
     chance = random.Random(setting.seed)  # noqa: S311
     await watch(database)
     plans: dict[UUID, Plan] = {}
+    lengths: dict[UUID, int] = {}
     crew = Crew(database, plans, random.Random(chance.random()), outcome.faults)  # noqa: S311
-    operators = Operators(database, plans, random.Random(chance.random()), outcome.faults)  # noqa: S311
+    operators = Operators(database, plans, lengths, random.Random(chance.random()), outcome.faults)  # noqa: S311
     await crew.register()
     for number in range(setting.runs):
-        plan = draw_plan(f"{setting.seed}/{number}", f"chaos-{number}")
-        plans[await begin(database, plan)] = plan
+        plan, length = draw(setting.seed, number)
+        execution_id = await begin(database, plan)
+        plans[execution_id], lengths[execution_id] = plan, length
     faults = Faults(
         workers,
         server,
@@ -130,14 +136,22 @@ async def play_round(setting: Setting, database: Database, workers: Workers, ser
         size=chance.choice((2, 3)),
         restarts=chance.choice((0, 1, 1, 2)),
     )
-    share = chance.uniform(*SHARE)
+    few = chance.randint(0, STEPS_LEFT)
     async with at_work(crew, operators) as failure:
-        await faults.rage(lambda: failure.done() or operators.share_ended >= share)
+        await faults.rage(lambda: failure.done() or operators.left in range(few + 1))
         crew.calm = operators.calm = True
+        faults.calm()
         await until_ended(operators, faults, outcome, failure)
     outcome.violations += await judge(database, crew, operators, outcome)
     outcome.seconds = monotonic() - began
     return outcome
+
+
+def draw(seed: int, number: int) -> tuple[Plan, int]:
+    """The plan of an execution that is not too long, and its length in steps."""
+    plans = (draw_plan(f"{seed}/{number}/{tries}", f"chaos-{number}") for tries in count())
+    lengths = ((plan, len(predict(plan).path)) for plan in plans)
+    return next((plan, length) for plan, length in lengths if length <= STEPS_MAX)
 
 
 async def watch(database: Database) -> None:
@@ -168,8 +182,8 @@ async def at_work(crew: Crew, operators: Operators) -> AsyncIterator["asyncio.Fu
 
 async def until_ended(operators: Operators, faults: Faults, outcome: Outcome, failure: "asyncio.Future[Any]") -> None:
     """Wait until all have ended; an execution that does not is a violation, and so is what broke the agents."""
-    operators.share_ended = 0.0
-    while operators.share_ended < 1:
+    operators.left = None
+    while operators.left != 0:
         if failure.done():
             outcome.violations.append(f"agents or people met what they should not: {failure.exception()!r}")
             return
