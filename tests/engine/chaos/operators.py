@@ -79,6 +79,10 @@ class Operators:
     """Steps that the execution which has most of them before it was still to take at the latest look; 0: all ended."""
     _unsure: bool = False
 
+    def forget(self) -> None:
+        """What was seen is no longer true; the next look tells."""
+        self.left = None
+
     async def work(self) -> None:
         """See to everything, until it is cancelled."""
         while True:

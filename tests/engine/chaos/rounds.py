@@ -6,6 +6,7 @@ The seed draws templates, answers, faults and their times. Which commit a fault 
 import asyncio
 import contextlib
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -72,6 +73,18 @@ STEPS_LEFT = 3
 """The most that any execution has still to take when the faults cease: what keeps it longer is the last fault."""
 STEPS_MAX = 12
 """Of an execution, so that none is long in coming to its end."""
+STANDING_STILL = text(
+    """
+    SELECT execution_id, execution_status, current_phase, wake_seq, handled_seq, lease_owner, lease_until
+    FROM workflow_executions AS execution
+    WHERE execution_status IN ('pending', 'running') AND clock_timestamp() - make_interval(secs => :seconds) > greatest(
+        last_activity, updated_at,
+        (SELECT max(updated_at) FROM tasks WHERE tasks.execution_id = execution.execution_id),
+        (SELECT max(updated_at) FROM quality_gates WHERE workflow_execution_id = execution.execution_id))
+    """
+)
+LOAD_MAX = 1.5
+"""Processes a core, above which a machine is too busy to say what is late."""
 VIOLATIONS_SHOWN = 40
 PATIENCE = 60.0
 """Seconds after which an execution that has not ended is stuck."""
@@ -100,6 +113,8 @@ class Outcome:
     seconds: float = 0.0
     unfinished: list[str] = field(default_factory=list)
     """What was still going on when the two lease periods were over."""
+    load: float = 0.0
+    """Processes that wanted a core at the end, for each core, as the mean of a minute."""
     log: Path | None = None
     statuses: Counter[str] = field(default_factory=Counter)
     steps: int = 0
@@ -108,9 +123,19 @@ class Outcome:
     turned: int = 0
 
     @property
+    def limit(self) -> float:
+        """Two lease periods, in seconds."""
+        return LEASES_TO_THE_END * self.setting.lease
+
+    @property
     def late(self) -> bool:
         """Whether the end came later than two lease periods after the last fault."""
-        return self.ended_after > LEASES_TO_THE_END * self.setting.lease
+        return self.ended_after > self.limit
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything is wrong; an end that was late on a busy machine says nothing."""
+        return bool(self.violations) or (self.late and self.load <= LOAD_MAX)
 
 
 async def play_round(setting: Setting, database: Database, workers: Workers, server: EmbeddedServer) -> Outcome:
@@ -182,7 +207,7 @@ async def at_work(crew: Crew, operators: Operators) -> AsyncIterator["asyncio.Fu
 
 async def until_ended(operators: Operators, faults: Faults, outcome: Outcome, failure: "asyncio.Future[Any]") -> None:
     """Wait until all have ended; an execution that does not is a violation, and so is what broke the agents."""
-    operators.left = None
+    operators.forget()
     while operators.left != 0:
         if failure.done():
             outcome.violations.append(f"agents or people met what they should not: {failure.exception()!r}")
@@ -191,11 +216,19 @@ async def until_ended(operators: Operators, faults: Faults, outcome: Outcome, fa
         outcome.ended_after = monotonic() - faults.last
         if outcome.late and not outcome.unfinished:
             outcome.unfinished = await unfinished(operators.database)
+            outcome.violations += await standing_still(operators.database, outcome.limit)
         if outcome.ended_after > PATIENCE:
             outcome.violations.append(f"not all executions had ended {PATIENCE:.0f} s after the last fault")
             return
         await asyncio.sleep(0.05)
     outcome.ended_after = monotonic() - faults.last
+    outcome.load = os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+async def standing_still(database: Database, seconds: float) -> list[str]:
+    """Executions to which nothing has happened for so long: slow ones are no violation, lost ones are."""
+    rows = await rows_of(database, STANDING_STILL.bindparams(seconds=seconds))
+    return [f"an execution stands still: {dict(row._mapping)}" for row in rows]
 
 
 async def unfinished(database: Database) -> list[str]:
@@ -230,7 +263,9 @@ def told(outcome: Outcome) -> str:
     setting, faults = outcome.setting, json.dumps(outcome.faults, sort_keys=True)
     lines = [f"  - {violation}" for violation in outcome.violations[:VIOLATIONS_SHOWN]]
     if outcome.late:
-        limit = LEASES_TO_THE_END * setting.lease
-        lines.append(f"  - the end came {outcome.ended_after:.1f} s after the last fault, later than {limit:.1f} s")
-    again = f"{len(lines)} violations; again by `make chaos SEED={setting.seed} RUNS={setting.runs}`"
+        lines.append(
+            f"  - the end came {outcome.ended_after:.1f} s after the last fault, later than {outcome.limit:.1f} s "
+            f"(load of the machine: {outcome.load:.1f} a core)"
+        )
+    again = f"{len(lines)} findings; again by `make chaos SEED={setting.seed} RUNS={setting.runs}`"
     return "\n".join([again, *lines, f"  faults: {faults}", f"  log: {outcome.log}"])

@@ -33,6 +33,7 @@ BEGIN
 END $$;
 
 CREATE TRIGGER watch AFTER UPDATE ON workflow_executions FOR EACH ROW EXECUTE FUNCTION chaos.watch_execution();
+ALTER TABLE workflow_executions ENABLE ALWAYS TRIGGER watch;
 
 CREATE FUNCTION chaos.watch_step() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -45,6 +46,7 @@ BEGIN
 END $$;
 
 CREATE TRIGGER watch AFTER UPDATE OR DELETE ON workflow_steps FOR EACH ROW EXECUTE FUNCTION chaos.watch_step();
+ALTER TABLE workflow_steps ENABLE ALWAYS TRIGGER watch;
 
 CREATE FUNCTION chaos.watch_task() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -55,3 +57,4 @@ BEGIN
 END $$;
 
 CREATE TRIGGER watch AFTER UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION chaos.watch_task();
+ALTER TABLE tasks ENABLE ALWAYS TRIGGER watch;
