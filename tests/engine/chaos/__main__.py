@@ -97,8 +97,8 @@ def show(console: Console, outcomes: list[Outcome]) -> None:
     console.print(
         f"{sum(statuses.values())} executions ({', '.join(f'{n} {status}' for status, n in sorted(statuses.items()))}) "
         f"in {len(outcomes)} rounds, {sum(o.steps for o in outcomes)} steps, {sum(o.tasks for o in outcomes)} tasks, "
-        f"{sum(o.events for o in outcomes)} events ({sum(o.turned for o in outcomes)} in the log before an earlier one "
-        f"of the same entity), {sum(faults.values())} faults in {sum(o.seconds for o in outcomes):.0f} s.\n"
+        f"{sum(o.events for o in outcomes)} events, {sum(faults.values())} faults in "
+        f"{sum(o.seconds for o in outcomes):.0f} s.\n"
         f"Seconds from the last fault to the end: median {median(ends):.1f}, most {max(ends):.1f} of {limit:.1f}.\n"
         f"Violations: {sum(len(outcome.violations) for outcome in outcomes)}; "
         f"rounds that ended late: {sum(outcome.late for outcome in outcomes)}, "

@@ -82,14 +82,6 @@ VERDICTS_WITHOUT_DECISION = text(
     WHERE verdicts <> decided
     """
 )
-TURNED = text(
-    """
-    SELECT count(*) AS turned FROM (
-        SELECT version, lead(version) OVER (PARTITION BY aggregate, entity_id ORDER BY xid, id) AS following
-        FROM event_log WHERE version IS NOT NULL) AS events
-    WHERE following < version
-    """
-)
 NOTED = text("SELECT execution_id, what, told FROM chaos.violations")
 
 SENTENCES = {
@@ -115,11 +107,7 @@ async def general_violations(database: Database, told: Mapping[UUID, Told]) -> l
 
 
 async def replay(database: Database, entity: Entity) -> list[str]:
-    """Let the events of every entity run through its state machine; they must end where the row stands.
-
-    In the order of `id`, in which they were written under the row's lock. The log's own, `(xid, id)`, may differ where
-    a transaction began before another one and changed the row after it; how often, `turned_events` counts.
-    """
+    """Let the events of every entity run through its state machine; they must end where the row stands."""
     machine = entity.machine
     assert machine is not None
     assert entity.status_name is not None
@@ -127,7 +115,7 @@ async def replay(database: Database, entity: Entity) -> list[str]:
     statement = (
         select(columns.entity_id, columns.event_type, columns.from_status, columns.to_status, columns.version)
         .where(columns.aggregate == entity.aggregate.value, columns.version.is_not(None))
-        .order_by(columns.entity_id, columns.id)
+        .order_by(columns.entity_id, columns.xid, columns.id)
     )
     lives: dict[str, list[Row[Any]]] = defaultdict(list)
     for event in await rows_of(database, statement):
@@ -156,11 +144,6 @@ def _faults_of(entity: Entity, life: list[Row[Any]], last: tuple[str, int]) -> I
                 yield f"{event.event_type} went from {source} to {target}"
     if not life or (life[-1].to_status, life[-1].version) != last:
         yield f"it is {last}, but its events end with {life[-1] if life else 'nothing'}"
-
-
-async def turned_events(database: Database) -> int:
-    """How many events come in the log before one of the same entity with an earlier version."""
-    return int((await rows_of(database, TURNED))[0].turned)
 
 
 async def misheard(database: Database, told: Mapping[UUID, Told]) -> list[str]:

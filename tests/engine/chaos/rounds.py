@@ -27,7 +27,7 @@ from db.queries.catalogue import store_spec
 from db.session import Database
 from tests.engine.chaos.agents import Crew
 from tests.engine.chaos.faults import UNEXPLAINED, Faults
-from tests.engine.chaos.invariants import general_violations, turned_events
+from tests.engine.chaos.invariants import general_violations
 from tests.engine.chaos.operators import Operators
 from tests.engine.chaos.oracle import predict
 from tests.engine.chaos.outcomes import execution_violations
@@ -120,7 +120,6 @@ class Outcome:
     steps: int = 0
     tasks: int = 0
     events: int = 0
-    turned: int = 0
 
     @property
     def limit(self) -> float:
@@ -252,7 +251,6 @@ async def judge(database: Database, crew: Crew, operators: Operators, outcome: O
         found += await execution_violations(database, execution_id, plan, cancelled=cancelled)
     (rows,) = await rows_of(database, COUNTED)
     outcome.steps, outcome.tasks, outcome.events = rows.steps, rows.tasks, rows.events
-    outcome.turned = await turned_events(database)
     statuses = text("SELECT execution_status FROM workflow_executions")
     outcome.statuses.update(row.execution_status for row in await rows_of(database, statuses))
     return found
