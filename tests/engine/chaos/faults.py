@@ -25,7 +25,7 @@ CONCURRENCY = 8
 VISITS_MAX = (10, 30, 80)
 MOMENTS = ("before", "fence", "inside", "after", "after", "claimed")
 CLAIMS_MAX = 4
-RAGE_MAX = 40.0
+RAGE_MAX = 90.0
 """Seconds after which the faults cease in any case."""
 BLOW_SECONDS = 3.0
 """Between two blows from outside, on the average."""
