@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # further arguments for a target's tool: make test ARGS="-k partitions -x"
 ARGS ?=
+# where the fault campaign begins, and how many executions it runs: make chaos SEED=7 RUNS=20
+SEED ?=
+RUNS ?=
 # a part of the benchmarks: make bench ONLY=reads
 ONLY ?=
 
@@ -11,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test lint format bench lock
+.PHONY: help up test lint format bench chaos lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +37,9 @@ format: .venv/installed ## rewrite the code in the one style, and mend what can 
 
 bench: .venv/installed ## measure beside the peers, into build/bench.json (ONLY)
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+chaos: .venv/installed ## run the engine's fault campaign: 500 executions, about ten minutes (SEED, RUNS)
+	$(BIN)/python -m tests.engine.chaos $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(ARGS)
 
 lock: .venv/installed ## pin pyproject.toml's dependencies anew in requirements.lock (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-annotate \

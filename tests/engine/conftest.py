@@ -1,7 +1,5 @@
 """What the tests of the engine share: a database with checkpoints and templates, and workers that end with the test."""
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +13,7 @@ from app.engine.checkpoints import setup
 from app.engine.runner import Worker
 from app.live.hints import HintSender
 from db.session import Database
-from tests.engine.processes import Workers, state_of
+from tests.engine.processes import Workers
 
 
 class StartWorker(Protocol):
@@ -62,6 +60,4 @@ def workers(parent: "subprocess.Popen[str]", engine_database: Database, tmp_path
     """Starts worker processes; those that are left are killed at the end."""
     workers = Workers(parent, engine_database.url, tmp_path / "workers.log")
     yield workers
-    for pid in workers.pids:
-        if state_of(pid) is not None:
-            os.kill(pid, signal.SIGKILL)
+    workers.kill_all()

@@ -28,9 +28,17 @@ class Workers:
         self.log = log
         self.pids: list[int] = []
 
-    def start(self, name: str, number: int = NO_SIGNAL, visit: int = 0, moment: str = "", lease: float = LEASE) -> int:
+    def start(
+        self,
+        name: str,
+        number: int = NO_SIGNAL,
+        visit: int = 0,
+        moment: str = "",
+        lease: float = LEASE,
+        **options: float,
+    ) -> int:
         """Start a worker, which sends itself the signal at its n-th visit to the database; its process id."""
-        order = {"url": self._url, "name": name, "lease": lease, "log": str(self.log)}
+        order = {"url": self._url, "name": name, "lease": lease, "log": str(self.log), **options}
         assert self._parent.stdin is not None
         assert self._parent.stdout is not None
         self._parent.stdin.write(json.dumps({**order, "signal": number, "visit": visit, "moment": moment}) + "\n")
@@ -38,6 +46,12 @@ class Workers:
         pid = int(self._parent.stdout.readline())
         self.pids.append(pid)
         return pid
+
+    def kill_all(self) -> None:
+        """Kill the workers that are left."""
+        for pid in self.pids:
+            if state_of(pid) is not None:
+                os.kill(pid, signal.SIGKILL)
 
     async def kill(self, pid: int) -> None:
         """Kill a worker, and wait until it is gone."""

@@ -125,11 +125,16 @@ class Team:
         task = await self.database.transact(lambda session: claim_task(session, who, ClaimTask(member.agent_id)))
         if task is None:
             return False
+        await self.do(member, task)
+        return True
+
+    async def do(self, member: Member, task: Row[Any]) -> None:
+        """Start a task that the member has claimed, and answer it."""
+        who = principal(member)
         command = StartTask(task.task_id, task.version)
         task = await self.database.transact(lambda session: start_task(session, who, command))
         self.seen.append(task)
         await self._answer(who, task, self.answers.get(task.task_name, self.default)(task))
-        return True
 
     async def _answer(self, who: Principal, task: Row[Any], answer: Any) -> None:
         if isinstance(answer, Fail):

@@ -4,7 +4,9 @@
 standard input: `{"url", "name", "lease", "log", "signal", "visit", "moment"}`; it answers with the process id. The
 worker sends itself `signal` (9: SIGKILL, 19: SIGSTOP; 0: none) at its n-th visit to the database (`visit`, counted over
 transactions and checkpoints, claims left out), at one of four moments: `before` the transaction, in it just before the
-`fence` is checked, `inside` it when all is written, or `after` its commit.
+`fence` is checked, `inside` it when all is written, or `after` its commit; or at its n-th claim that found something
+(`claimed`). SIGUSR1 disarms it. `poll` and `concurrency` may be given too: seconds between two looks for work, and
+executions at once.
 """
 
 import asyncio
@@ -22,7 +24,9 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.errors import Unavailable
 from app.domain.events import Aggregate
+from app.engine import runner
 from app.engine.checkpoints import FencedSaver
 from app.engine.leases import Execution
 from app.engine.runner import Worker
@@ -38,6 +42,7 @@ class Trap:
         self._visit = visit
         self._moment = moment
         self._visits = 0
+        self._claims = 0
 
     def enter(self) -> int:
         """The number of the visit that begins."""
@@ -48,6 +53,15 @@ class Trap:
         """Spring, if this is the moment."""
         if self._signal and visit == self._visit and moment == self._moment:
             os.kill(os.getpid(), self._signal)
+
+    def claimed(self) -> None:
+        """A claim has found something."""
+        self._claims += 1
+        self.at(self._claims, "claimed")
+
+    def disarm(self) -> None:
+        """Spring no more."""
+        self._signal = 0
 
 
 def set_trap(trap: Trap) -> None:
@@ -86,22 +100,48 @@ def set_trap(trap: Trap) -> None:
         trap.at(current.get(), "fence")
         await real_hold(self, session)
 
+    async def claim(*arguments: Any) -> Any:
+        rows = await real_claim(*arguments)
+        if rows:
+            trap.claimed()
+        return rows
+
+    real_claim = vars(runner)["claim"]
+    vars(runner)["claim"] = claim
     Execution.hold = hold  # type: ignore[method-assign]
     Database.transact = transact  # type: ignore[method-assign]
     FencedSaver._cursor = cursor  # type: ignore[method-assign]
 
 
-async def work(url: str, name: str, lease: float) -> None:
+async def work(order: dict[str, Any]) -> None:
     """Work until SIGTERM."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    database = Database(url, pool_size=5, read_pool_size=1)
-    await database.open()
-    worker = Worker(database, HintSender(database), name=name, lease_seconds=lease, concurrency=4, first_backoff=0.1)
+    database = Database(order["url"], pool_size=5, read_pool_size=1)
+    await opened(database)
+    worker = Worker(
+        database,
+        HintSender(database),
+        name=order["name"],
+        lease_seconds=order["lease"],
+        concurrency=order.get("concurrency", 4),
+        first_backoff=0.1,
+    )
     await worker.start()
     await stopping.wait()
     await worker.stop()
     await database.close()
+
+
+async def opened(database: Database) -> None:
+    """Open it, as soon as it is there."""
+    while True:
+        try:
+            await database.open()
+        except Unavailable:
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def run_child(order: dict[str, Any]) -> None:
@@ -114,14 +154,20 @@ def run_child(order: dict[str, Any]) -> None:
         processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
     )
-    set_trap(Trap(order["signal"], order["visit"], order["moment"]))
-    asyncio.run(work(order["url"], order["name"], order["lease"]))
+    trap = Trap(order["signal"], order["visit"], order["moment"])
+    signal.signal(signal.SIGUSR1, lambda *_: trap.disarm())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+    set_trap(trap)
+    runner.POLL_SECONDS = order.get("poll", runner.POLL_SECONDS)
+    asyncio.run(work(order))
 
 
 def main() -> None:
     """Fork a worker for each line."""
     # nobody waits for the children: the kernel clears them away
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # a child that cannot hear it yet hears it later
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
