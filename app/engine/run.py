@@ -1,7 +1,7 @@
 """One run of one execution: from the claim of its lease until it waits, has ended, or goes to another worker."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -16,15 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import HubError, Unavailable
 from app.domain.ids import new_id
-from app.domain.templates import WorkflowTemplate
+from app.domain.templates import FunctionPhase, WorkflowTemplate
 from app.domain.workflows import RUNNABLE, ErrorSeverity, ExecutionStatus, StepStatus
-from app.engine.advance import Standing, advance, look
+from app.engine.advance import Standing, Way, advance, complete_step, fail_pass, look
 from app.engine.checkpoints import FencedSaver, Pool
 from app.engine.compiler import START_STATE, Compiled, Engine, Graph, State
 from app.engine.ending import judge_end
 from app.engine.failing import ended, fail_execution
+from app.engine.functions import Function, FunctionFailed, call
 from app.engine.leases import Execution, LostLease
-from app.engine.phases.base import ACTOR, Done, Failed, Waiting
+from app.engine.phases.base import ACTOR, Done, Failed, Visit, Waiting, following
+from app.engine.phases.results import results_of
 from app.engine.phases.withdrawal import cancel_unfinished
 from app.services.workflow_errors import note_error
 from db.queries.changes import read, transition
@@ -54,6 +56,7 @@ class Tools:
     pool: Pool
     compiled: Compiled
     first_backoff: float = FIRST_BACKOFF
+    functions: Mapping[str, Function] = field(default_factory=dict)
 
 
 async def run_execution(tools: Tools, claimed: Row[Any], control: RunControl) -> None:
@@ -84,6 +87,7 @@ class Run:
         self._is_new = claimed.execution_status == ExecutionStatus.PENDING.value
         self._standing: Standing | None = None
         self._parked = False
+        self._results: Mapping[str, Any] = {}
 
     async def go(self, graph: Graph, control: RunControl) -> None:
         """See what the rows say; run the graph if that lets it go on; park or end the execution."""
@@ -127,22 +131,44 @@ class Run:
     def _entry(self) -> State:
         if self._standing is None:
             return START_STATE
-        # a pass that waits was parked before the graph is run
-        return State(step_number=self._standing.step_number, next_phase=self._standing.next_phase or "")
+        # a pass that is retried leads to a phase
+        return State(step_number=self._standing.step_number, next_phase=str(self._standing.way))
 
     async def _advance(self, phase: str, step_number: int) -> str | None:
         """What a node does. A pass that must wait gives the lease back in the transaction that says so."""
         if self._standing is not None and self._standing.step_number == step_number:
-            return self._standing.next_phase
+            way = self._standing.way
+        else:
+            way = await self._enter(phase, step_number)
+        self._parked = way is None
+        return await self._perform(way) if isinstance(way, Visit) else way
 
-        async def work(session: AsyncConnection) -> str | None:
-            next_phase = await advance(session, self._execution, phase, step_number)
-            if next_phase is None:
+    async def _enter(self, phase: str, step_number: int) -> Way:
+        async def work(session: AsyncConnection) -> Way:
+            way = await advance(session, self._execution, phase, step_number)
+            if way is None:
                 await self._release(session)
-            return next_phase
+            elif isinstance(way, Visit):
+                self._results = await results_of(session, self._execution, way.phase.uses)
+            return way
 
-        next_phase = await self._tools.database.transact(work)
-        self._parked = next_phase is None
+        return await self._tools.database.transact(work)
+
+    async def _perform(self, visit: Visit[FunctionPhase]) -> str:
+        """Call the phase's function, and keep what it returned; the next phase."""
+        try:
+            result = await call(self._tools.functions, visit, self._results)
+        except FunctionFailed as error:
+            reason = str(error)
+            await self._transact(lambda session: fail_pass(session, visit, reason))
+            return ""
+        next_phase = following(visit)
+
+        async def keep(session: AsyncConnection) -> None:
+            await self._execution.hold(session)
+            await complete_step(session, visit, {"result": result}, next_phase)
+
+        await self._transact(keep)
         return next_phase
 
     async def _start(self, session: AsyncConnection) -> None:
@@ -156,9 +182,11 @@ class Run:
         self._standing = await look(session, self._execution)
         if self._standing is None:
             return
-        next_phase = self._standing.next_phase
-        self._parked = next_phase is None or (
-            not next_phase and isinstance(await judge_end(session, self._execution.execution_id), Waiting)
+        way = self._standing.way
+        if isinstance(way, Visit):
+            self._results = await results_of(session, self._execution, way.phase.uses)
+        self._parked = way is None or (
+            way == "" and isinstance(await judge_end(session, self._execution.execution_id), Waiting)
         )
         if self._parked:
             await self._release(session)

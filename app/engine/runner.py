@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.engine.checkpoints import checkpoint_pool
 from app.engine.compiler import Compiled
+from app.engine.functions import Function
 from app.engine.run import FIRST_BACKOFF, Tools, run_execution
 from db.failures import typed_errors
 from db.queries.executions import claim, renew
@@ -73,6 +74,7 @@ class Worker:
         lease_seconds: float = LEASE_SECONDS,
         concurrency: int = 8,
         first_backoff: float = FIRST_BACKOFF,
+        functions: Mapping[str, Function] | None = None,
     ) -> None:
         self.name = name
         self._database = database
@@ -80,7 +82,7 @@ class Worker:
         self._lease_seconds = lease_seconds
         self._concurrency = concurrency
         self._pool = checkpoint_pool(database.url, min(concurrency, CONNECTIONS_MAX))
-        self._tools = Tools(database, self._pool, Compiled(database), first_backoff)
+        self._tools = Tools(database, self._pool, Compiled(database), first_backoff, functions or {})
         self._running: dict[asyncio.Task[None], Running] = {}
         self._wakeup: Wakeup | None = None
         self._stopping = False
