@@ -4,7 +4,6 @@ The step's row says whether the pass was begun and whether it is over, so a cras
 commit, repeats nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -113,19 +112,12 @@ async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: J
             await fail_execution(session, execution_id, visit.detail, reason, step_outcome=outcome)
             return ""
         case Done(result, back_to):
-            return await complete_step(session, visit, result, following(visit) if back_to is None else back_to)
-
-
-async def complete_step(
-    session: AsyncConnection, visit: Visit[AnyPhase], result: Mapping[str, Any], next_phase: str
-) -> str:
-    """End the pass, with its event, which leaves out what a function returned. The caller holds the fence."""
-    execution_id, told = visit.execution.execution_id, {**result, "next_phase": next_phase}
-    await end_step(session, execution_id, visit.step_number, StepStatus.COMPLETED, told)
-    told.pop("result", None)
-    event = Event(Aggregate.WORKFLOW, "step_completed", ACTOR, detail={**visit.detail, "outcome": told})
-    await append(session, str(execution_id), event)
-    return next_phase
+            next_phase = following(visit) if back_to is None else back_to
+            outcome = {**result, "next_phase": next_phase}
+            await end_step(session, execution_id, visit.step_number, StepStatus.COMPLETED, outcome)
+            detail = {**visit.detail, "outcome": outcome}
+            await append(session, str(execution_id), Event(Aggregate.WORKFLOW, "step_completed", ACTOR, detail=detail))
+            return next_phase
 
 
 async def fail_pass(session: AsyncConnection, visit: Visit[AnyPhase], reason: str) -> None:

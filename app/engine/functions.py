@@ -70,7 +70,7 @@ def installed_functions() -> dict[str, Function]:
 
 
 async def call(functions: Mapping[str, Function], visit: Visit[FunctionPhase], results: Mapping[str, Any]) -> Any:
-    """The result of the phase's function, as it is kept. Raises `FunctionFailed`, and nothing else of the function's."""
+    """The result of the phase's function, as it is kept. Whatever the function raises comes out as `FunctionFailed`."""
     phase, execution = visit.phase, visit.execution
     function = functions.get(phase.function)
     if function is None:

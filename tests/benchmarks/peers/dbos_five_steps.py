@@ -33,7 +33,6 @@ def main(url: str) -> None:
     config: DBOSConfig = {
         "name": "five-steps",
         "system_database_url": url,
-        "run_admin_server": False,
         "log_level": "WARNING",
         "sys_db_pool_size": 20,
     }
