@@ -67,7 +67,7 @@ RUNNING, PENDING, COMPLETED = (
 )
 
 HELD = """held AS (
-    SELECT execution_id, execution_status FROM workflow_executions
+    SELECT execution_id, clock_timestamp() AS moment FROM workflow_executions
     WHERE execution_id = CAST(:execution_id AS uuid) AND fence = CAST(:fence AS bigint){conditions}
     FOR NO KEY UPDATE)"""
 IS_PENDING = f" AND execution_status = '{PENDING}'"
@@ -82,7 +82,7 @@ IS_OVER = f""" AND wake_seq = CAST(:wake_seq AS bigint) AND NOT EXISTS (
 ENDED = f"""ended AS (
     UPDATE workflow_steps AS step
     SET step_status = '{StepStatus.COMPLETED.value}', outcome = CAST(:outcome AS jsonb),
-        completed_at = greatest(clock_timestamp(), step.started_at)
+        completed_at = greatest(held.moment, step.started_at)
     FROM held WHERE step.execution_id = held.execution_id AND step.step_number = CAST(:ended_number AS integer)
         AND step.step_status = '{StepStatus.RUNNING.value}'
     RETURNING step.execution_id)"""  # noqa: S608
@@ -90,20 +90,20 @@ BEGUN = f"""begun AS (
     INSERT INTO workflow_steps (step_id, execution_id, step_number, phase, attempt, step_status, started_at)
     SELECT CAST(:step_id AS uuid), held.execution_id, CAST(:begun_number AS integer), CAST(:phase AS text),
         1 + coalesce(max(earlier.attempt) FILTER (WHERE earlier.phase = CAST(:phase AS text)), 0),
-        '{StepStatus.RUNNING.value}', greatest(clock_timestamp(), max(earlier.started_at))
+        '{StepStatus.RUNNING.value}', greatest(held.moment, max(earlier.started_at))
     FROM held LEFT JOIN workflow_steps AS earlier ON earlier.execution_id = held.execution_id
-    GROUP BY held.execution_id
+    GROUP BY held.execution_id, held.moment
     RETURNING step_number, phase, attempt)"""  # noqa: S608
 CHANGED = """changed AS (
     UPDATE workflow_executions AS execution
-    SET version = execution.version + {events}, updated_at = clock_timestamp(),
-        last_activity = clock_timestamp(){values}
+    SET version = execution.version + {events}, updated_at = held.moment,
+        last_activity = held.moment{values}
     FROM held WHERE execution.execution_id = held.execution_id
     RETURNING execution.execution_id, execution.version)"""
-STARTS = f", execution_status = '{RUNNING}', started_at = clock_timestamp()"
+STARTS = f", execution_status = '{RUNNING}', started_at = held.moment"
 BEGINS = ", current_phase = CAST(:phase AS text)"
 COMPLETES = (
-    f", execution_status = '{COMPLETED}', completed_at = clock_timestamp(), handled_seq = execution.wake_seq, "
+    f", execution_status = '{COMPLETED}', completed_at = held.moment, handled_seq = execution.wake_seq, "
     "lease_owner = NULL, lease_until = NULL"
 )
 

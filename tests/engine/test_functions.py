@@ -9,12 +9,12 @@ from unittest.mock import patch
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from app.domain.quality_gates import ApprovalStatus, GateType
 from app.engine.functions import RESULT_MAX, Call, installed_functions
 from app.services.gate_creation import CreateGate, create_gate
-from app.services.quality_gates import DecideGate, decide_gate
+from app.services.quality_gates import DecideGate, OpenGate, decide_gate, open_gate
 from app.services.workflows import PauseWorkflow, ResumeWorkflow, RetryWorkflow, pause_workflow, resume_workflow
 from app.services.workflows import retry_workflow as retry
 from db.queries.boundaries import Boundary, EndedStep, NextStep, cross
@@ -214,7 +214,8 @@ FAILURES: list[tuple[Mapping[str, Any], str]] = [
     ({"note": endless}, "The function 'note' took over 0.2 s."),
     ({"note": constant("x" * RESULT_MAX)}, f"The function 'note' returned {RESULT_MAX + 2} bytes of JSON; at most "
      f"{RESULT_MAX} are kept in a step. Store it elsewhere and return where it is."),
-    ({"note": constant({1, 2})}, "The function 'note' returned what is no JSON value: Type is not JSON serializable: set"),
+    ({"note": constant({1, 2})}, "The function 'note' returned what is no JSON value: Type is not JSON "
+     "serializable: set"),
 ]  # fmt: skip
 
 
@@ -298,7 +299,7 @@ async def test_a_gate_that_comes_into_being_during_the_last_step_holds_the_end(
     execution_id = await one_step(database)
     await start_worker(functions={"note": held.note})
     await held.called.wait()
-    wanted = CreateGate(execution_id, "Sign-off", GateType.FINAL_APPROVAL, reviewers=("ann",))
+    wanted = CreateGate(execution_id, "Sign-off", GateType.FINAL_APPROVAL)
     gate = await database.transact(lambda session: create_gate(session, ADMIN, wanted))
     held.go_on.set()
 
@@ -309,9 +310,8 @@ async def test_a_gate_that_comes_into_being_during_the_last_step_holds_the_end(
     await until(at_rest)
     assert await path_of(database, execution_id) == [(1, "one", 1, "completed")]
     assert (await execution_of(database, execution_id)).execution_status == "running"
-    (row,) = await rows_of(database, text("SELECT gate_id, version FROM quality_gates"))
-    assert row.gate_id == gate.gate_id
-    verdict = DecideGate(row.gate_id, ApprovalStatus.APPROVED, row.version, "I looked at it", 10)
+    opened = await database.transact(lambda session: open_gate(session, ADMIN, OpenGate(gate.gate_id)))
+    verdict = DecideGate(gate.gate_id, ApprovalStatus.APPROVED, opened.version, "I looked at it", 10)
     await database.transact(lambda session: decide_gate(session, ADMIN, verdict, SEALER))
     assert await ended(database, execution_id) == "completed"
     assert len(held.keys) == 1
