@@ -67,7 +67,8 @@ RUNNING, PENDING, COMPLETED = (
 )
 
 HELD = """held AS (
-    SELECT execution_id, clock_timestamp() AS moment FROM workflow_executions
+    SELECT execution_id, clock_timestamp() AS moment, greatest(pg_current_xact_id(), event_xid) AS event_xid
+    FROM workflow_executions
     WHERE execution_id = CAST(:execution_id AS uuid) AND fence = CAST(:fence AS bigint){conditions}
     FOR NO KEY UPDATE)"""
 IS_PENDING = f" AND execution_status = '{PENDING}'"
@@ -97,7 +98,7 @@ BEGUN = f"""begun AS (
 CHANGED = """changed AS (
     UPDATE workflow_executions AS execution
     SET version = execution.version + {events}, updated_at = held.moment,
-        last_activity = held.moment{values}
+        last_activity = held.moment, event_xid = held.event_xid{values}
     FROM held WHERE execution.execution_id = held.execution_id
     RETURNING execution.execution_id, execution.version)"""
 STARTS = f", execution_status = '{RUNNING}', started_at = held.moment"
@@ -109,10 +110,11 @@ COMPLETES = (
 
 LOGGED = f"""logged AS (
     INSERT INTO event_log
-        (retention, aggregate, entity_id, event_type, from_status, to_status, version, actor, detail)
-    SELECT '{Retention.AUDIT.value}', '{Aggregate.WORKFLOW.value}', CAST(CAST(:execution_id AS uuid) AS text),
-        event_type, from_status, to_status, version, CAST(:actor AS text), detail
-    FROM ({{events}}) AS event (place, event_type, from_status, to_status, version, detail)
+        (xid, retention, aggregate, entity_id, event_type, from_status, to_status, version, actor, detail)
+    SELECT held.event_xid, '{Retention.AUDIT.value}', '{Aggregate.WORKFLOW.value}',
+        CAST(CAST(:execution_id AS uuid) AS text), event_type, from_status, to_status, version, CAST(:actor AS text),
+        detail
+    FROM held, ({{events}}) AS event (place, event_type, from_status, to_status, version, detail)
     ORDER BY place)"""  # noqa: S608
 TOLD_START = f"SELECT 1, 'running', '{PENDING}', '{RUNNING}', version{{less}}, '{{{{}}}}'::jsonb FROM changed"  # noqa: S608
 TOLD_END = "SELECT 2, 'step_completed', NULL, NULL, NULL::integer, CAST(:told AS jsonb) FROM ended"
