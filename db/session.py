@@ -44,7 +44,7 @@ SERVER_SETTINGS = {
 
 
 class Database:
-    """A pool for transactions (SQLAlchemy), a pool for planned reads (asyncpg), and hooks that run after a commit."""
+    """A pool for transactions (SQLAlchemy), one for single statements (asyncpg), and hooks that run after a commit."""
 
     def __init__(self, url: str, *, pool_size: int = 10, read_pool_size: int = 10) -> None:
         self.url = url
@@ -168,7 +168,8 @@ class Database:
         with typed_errors():
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    row: asyncpg.Record | None = await self._reads.fetchrow(sql, *arguments)
+                    async with self._reads.acquire(timeout=CHECKOUT_TIMEOUT) as connection:
+                        row: asyncpg.Record | None = await connection.fetchrow(sql, *arguments)
                     break
                 except DRIVER_ERRORS as error:
                     if attempt == ATTEMPTS or not is_retryable(error):

@@ -28,7 +28,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection as Session
 
 from app.engine.leases import LostLease
-from db.queries.checkpoints import Checkpoints, delete, find, store
+from db.queries.checkpoints import Checkpoints, Write, delete, find, store
 from db.queries.executions import hold_fence
 from db.session import Database
 
@@ -244,7 +244,7 @@ class RidingSaver(FencedSaver):
             rows[0].thread_id,
             [checkpoint for part in rows for checkpoint in part.checkpoints],
             [blob for part in rows for blob in part.blobs],
-            [write for part in rows for write in part.writes],
+            _once([write for part in rows for write in part.writes]),
         )
 
     def written(self) -> None:
@@ -259,6 +259,17 @@ class Waiting:
     parent_id: str | None
     versions: ChannelVersions
     rows: Checkpoints
+
+
+def _once(writes: Sequence[Write]) -> list[Write]:
+    """Each row once, which is all that one statement can write; of special writes (number below zero) the latest."""
+    kept: dict[tuple[str, str, str, int], Write] = {}
+    for write in writes:
+        namespace, checkpoint_id, task_id, _, number, *_ = write
+        place = (namespace, checkpoint_id, task_id, number)
+        if number < 0 or place not in kept:
+            kept[place] = write
+    return list(kept.values())
 
 
 def named(config: RunnableConfig, checkpoint_id: str) -> RunnableConfig:

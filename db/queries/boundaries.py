@@ -75,6 +75,9 @@ IS_PENDING = f" AND execution_status = '{PENDING}'"
 IS_RUNNING = f" AND execution_status = '{RUNNING}'"
 IS_NEXT = """ AND CAST(:begun_number AS integer) - 1 = (
     SELECT coalesce(max(step_number), 0) FROM workflow_steps WHERE execution_id = CAST(:execution_id AS uuid))"""
+# lost where a server took over that had not received it: the rows tell then how far the execution came
+IS_KNOWN = """ AND CAST(:ended_number AS integer) = (
+    SELECT max(step_number) FROM workflow_steps WHERE execution_id = CAST(:execution_id AS uuid))"""
 # a gate that comes into being meanwhile wakes the execution, seen even where the snapshot is older than the gate
 IS_OVER = f""" AND wake_seq = CAST(:wake_seq AS bigint) AND NOT EXISTS (
     SELECT FROM quality_gates WHERE workflow_execution_id = CAST(:execution_id AS uuid) AND phase IS NULL
@@ -192,6 +195,7 @@ def _conditions(shape: Shape) -> list[str]:
         *([IS_PENDING] if shape.starts else []),
         *([IS_RUNNING] if shape.completes or (shape.begins and not shape.starts) else []),
         *([IS_NEXT] if shape.begins else []),
+        *([IS_KNOWN] if shape.ends and not shape.begins else []),
         *([IS_OVER] if shape.completes else []),
     ]
 

@@ -49,6 +49,9 @@ PRUNE_TO = [
 ]
 """Leave nothing of the thread but the checkpoints that the same statement saves, which are its last."""
 
+Write = tuple[str, str, str, str, int, str, str, bytes]
+"""Namespace, checkpoint's id, task's id, its path, number, channel, type, value: what a node wrote to a channel."""
+
 STORE = """WITH held AS (SELECT), {parts} SELECT"""
 
 
@@ -57,13 +60,12 @@ class Checkpoints:
     """Rows of one thread, as tuples in the order of the columns; JSON as text.
 
     `checkpoints`: namespace, id, parent's id, checkpoint, metadata. `blobs`: namespace, channel, version, type, value.
-    `writes`: namespace, checkpoint's id, task's id, its path, number, channel, type, value.
     """
 
     thread_id: str
     checkpoints: Sequence[tuple[str, str, str | None, str, str]] = ()
     blobs: Sequence[tuple[str, str, str, str, bytes | None]] = ()
-    writes: Sequence[tuple[str, str, str, str, int, str, str, bytes]] = ()
+    writes: Sequence[Write] = ()
 
     def as_values(self) -> dict[str, Any]:
         """The values that the statements above name."""

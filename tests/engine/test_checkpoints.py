@@ -137,6 +137,18 @@ async def test_of_what_rides_along_only_the_latest_checkpoint_is_written(engine_
     assert read.parent_config["configurable"]["checkpoint_id"] == "id-2"
 
 
+async def test_what_a_node_says_twice_is_written_once(engine_database: Database) -> None:
+    execution_id = await start(engine_database, "code-audit")
+    saver = RidingSaver(engine_database, execution_id, 0)
+    saved = await saver.aput(config_of(execution_id), checkpoint_of(1), {"step": 0}, {})
+    for value in ("first", "second"):
+        await saver.aput_writes(saved, [("__interrupt__", value)], "task-1")
+        await saver.aput_writes(saved, [("next_phase", value)], "task-2")
+    await written(engine_database, saver)
+    noted = (await latest(engine_database, execution_id)).pending_writes
+    assert noted == [("task-1", "__interrupt__", "second"), ("task-2", "next_phase", "first")]
+
+
 async def test_pruning_keeps_the_latest_checkpoint_and_what_it_refers_to(engine_database: Database) -> None:
     database = engine_database
     pruned, other = await start(database, "code-audit"), await start(database, "code-audit")

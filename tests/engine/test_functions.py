@@ -1,6 +1,7 @@
 """Phases that a worker does itself: their results, their failures, and that none is recorded twice."""
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import Mapping
@@ -11,7 +12,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
+from app.domain.errors import Unavailable
 from app.domain.quality_gates import ApprovalStatus, GateType
+from app.engine import run, runner
 from app.engine.functions import RESULT_MAX, Call, installed_functions
 from app.services.gate_creation import CreateGate, create_gate
 from app.services.quality_gates import DecideGate, OpenGate, decide_gate, open_gate
@@ -109,6 +112,16 @@ def of_step(number: int, name: str) -> list[tuple[Any, ...]]:
     ]
 
 
+def story() -> list[tuple[Any, ...]]:
+    """The events of five steps without a fault."""
+    return [
+        ("started", None, "pending", 1, {"workflow_name": "five-steps", "template_version": 1}),
+        ("running", "pending", "running", 2, {}),
+        *(event for n, name in enumerate(NAMES, 1) for event in of_step(n, name)),
+        ("completed", "running", "completed", 8, {}),
+    ]
+
+
 async def test_five_functions_one_after_the_other(engine_database: Database, start_worker: StartWorker) -> None:
     database, calls = engine_database, Calls()
     await start_worker(functions={"note": calls.note})
@@ -131,12 +144,7 @@ async def test_five_functions_one_after_the_other(engine_database: Database, sta
     assert (row.current_phase, row.lease_owner, row.lease_until, row.wake_seq) == ("five", None, None, row.handled_seq)
     assert row.started_at <= steps[0].started_at
     assert row.completed_at >= steps[-1].completed_at
-    assert await told(database, execution_id) == [
-        ("started", None, "pending", 1, {"workflow_name": "five-steps", "template_version": 1}),
-        ("running", "pending", "running", 2, {}),
-        *(event for n, name in enumerate(NAMES, 1) for event in of_step(n, name)),
-        ("completed", "running", "completed", 8, {}),
-    ]
+    assert await told(database, execution_id) == story()
 
 
 async def test_a_step_takes_one_statement_and_leaves_one_checkpoint_at_the_end(
@@ -332,6 +340,32 @@ async def test_a_worker_that_is_stopped_keeps_what_its_function_returned(
     await start_worker("b", functions={"note": calls.note})
     assert await ended(database, execution_id) == "completed"
     assert held.keys + calls.keys == [f"{execution_id}/{name}/1" for name in NAMES]
+
+
+@pytest.mark.parametrize("visit", range(1, 7))
+async def test_a_boundary_whose_answer_is_lost_is_not_written_twice(
+    engine_database: Database, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, visit: int
+) -> None:
+    """The connection breaks between the commit and the answer: the worker cannot know, gives up and looks again."""
+    database, calls, real, visits = engine_database, Calls(), Database.change, itertools.count(1)
+
+    async def change(database: Database, sql: str, *given: Any) -> Any:
+        row = await real(database, sql, *given)
+        if next(visits) == visit:
+            raise Unavailable("The database does not answer.")
+        return row
+
+    monkeypatch.setattr(Database, "change", change)
+    monkeypatch.setattr(run, "AWAY_SECONDS", 0.01)
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.02)
+    execution_id = await five_steps(database)
+    await start_worker(functions={"note": calls.note})
+    assert await ended(database, execution_id) == "completed"
+    assert await told(database, execution_id) == story()
+    steps = await steps_of(database, execution_id)
+    assert [step.outcome["result"] for step in steps] == [{"number": n} for n in range(1, 6)]
+    assert calls.keys == [f"{execution_id}/{name}/1" for name in NAMES]
+    assert await stored(database) == [1, 0, 0]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
