@@ -34,6 +34,7 @@ from app.security.tokens import Authenticator, hash_secret, is_secret, new_secre
 from app.services.access import CreateToken, create_token
 from app.services.reports import ReportWriter
 from app.settings import VARIABLES, Settings, readable_settings
+from app.upkeep.checkpoints import run_checkpoint_upkeep
 from app.upkeep.key_command import rotate_by_command, tell_key_ids
 from app.upkeep.partitions import run_partition_upkeep
 from app.upkeep.stale_agents import run_stale_agents
@@ -176,6 +177,7 @@ async def background(hub: Hub, *, with_worker: bool) -> AsyncIterator[None]:
     """Upkeep, and perhaps a worker, for as long as the block lasts."""
     tasks = [
         asyncio.create_task(run_partition_upkeep(hub.database, PARTITION_SECONDS), name="partition upkeep"),
+        asyncio.create_task(run_checkpoint_upkeep(hub.database, PARTITION_SECONDS), name="checkpoint upkeep"),
         asyncio.create_task(run_stale_agents(hub.database, UPKEEP_SECONDS), name="stale agents"),
     ]
     worker = hub.worker() if with_worker else None

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from app.domain.errors import Unavailable
 from app.domain.events import Aggregate
 from db.failures import DRIVER_ERRORS, is_retryable, typed_errors
+from db.together import Together
 
 Result = TypeVar("Result")
 CommitHook = Callable[[frozenset[Aggregate] | None], None]
@@ -51,6 +52,7 @@ class Database:
         self._read_pool_size = read_pool_size
         self._after_commit: list[CommitHook] = []
         self._reads: asyncpg.Pool[asyncpg.Record] | None = None
+        self._together = Together(self._run_together)
         self._ping: asyncio.Task[Any] | None = None
         self.engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+asyncpg"),
@@ -159,25 +161,32 @@ class Database:
     async def change(
         self, sql: str, arguments: Sequence[Any] = (), changes: frozenset[Aggregate] | None = None
     ) -> "asyncpg.Record | None":
-        """Run one statement that writes, as a transaction of its own in one round trip; its first row.
+        """Run one statement that writes, as a transaction in one round trip; its row. Each text returns one row always.
 
         As with `transact`, it is run again after a lost deadlock, and whoever follows commits is told of `changes`.
+        Statements of the same text that come while one is under way share a transaction (`db.together`).
         """
-        if self._reads is None:
-            raise AssertionError("Database.open() was not awaited")
         with typed_errors():
-            for attempt in range(1, ATTEMPTS + 1):
-                try:
-                    async with self._reads.acquire(timeout=CHECKOUT_TIMEOUT) as connection:
-                        row: asyncpg.Record | None = await connection.fetchrow(sql, *arguments)
-                    break
-                except DRIVER_ERRORS as error:
-                    if attempt == ATTEMPTS or not is_retryable(error):
-                        raise
-                    await asyncio.sleep(0.01 * attempt)
+            row = await self._together.change(sql, arguments)
         for hook in self._after_commit:
             hook(changes)
         return row
+
+    async def _run_together(self, sql: str, many: Sequence[Sequence[Any]]) -> Sequence["asyncpg.Record | None"]:
+        if self._reads is None:
+            raise AssertionError("Database.open() was not awaited")
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._reads.acquire(timeout=CHECKOUT_TIMEOUT) as connection:
+                    if len(many) == 1:
+                        return [await connection.fetchrow(sql, *many[0])]
+                    rows: list[asyncpg.Record] = await connection.fetchmany(sql, many)
+                    return rows
+            except DRIVER_ERRORS as error:
+                if attempt == ATTEMPTS or not is_retryable(error):
+                    raise
+                await asyncio.sleep(0.01 * attempt)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def ping(self) -> None:
         """Raise `Unavailable` unless the server answers within a second."""

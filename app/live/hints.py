@@ -23,6 +23,8 @@ RECONNECT_AFTER = 1.0
 """Seconds without hints after one could not be sent."""
 TIMEOUT = 5.0
 """Seconds until a connection or a NOTIFY is given up."""
+SETTINGS = {**SERVER_SETTINGS, "application_name": "orchestration-hub hints", "synchronous_commit": "off"}
+"""A NOTIFY writes nothing that must outlive a crash, and so does not wait for the disk."""
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +119,7 @@ class HintSender:
             self._connection = await asyncpg.connect(
                 self._database.url,
                 timeout=TIMEOUT,
-                server_settings={**SERVER_SETTINGS, "application_name": "orchestration-hub hints"},
+                server_settings=SETTINGS,
             )
         return self._connection
 

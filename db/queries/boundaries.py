@@ -1,7 +1,8 @@
 """The boundary between two steps as one statement: what the last one brought, its checkpoint, and the next one's begin.
 
 Each part is optional. The statement first locks the execution by its fence and by whatever else must hold; if that
-fails, it changes nothing and returns no row. Alone, outside of a transaction, it is one of its own, in one round trip.
+fails, it changes nothing and says so. Outside of a transaction it is one of its own, in one round trip, which
+boundaries of other executions may share.
 
 A row is changed at most once by a statement, so parts that change the execution's row are one UPDATE that counts the
 events of all of them as versions, as if they had come one by one.
@@ -70,7 +71,7 @@ HELD = """held AS (
     SELECT execution_id, clock_timestamp() AS moment, greatest(pg_current_xact_id(), event_xid) AS event_xid
     FROM workflow_executions
     WHERE execution_id = CAST(:execution_id AS uuid) AND fence = CAST(:fence AS bigint){conditions}
-    FOR NO KEY UPDATE)"""
+    FOR NO KEY UPDATE{waiting})"""
 IS_PENDING = f" AND execution_status = '{PENDING}'"
 IS_RUNNING = f" AND execution_status = '{RUNNING}'"
 IS_NEXT = """ AND CAST(:begun_number AS integer) - 1 = (
@@ -127,8 +128,8 @@ TOLD_COMPLETION = f"SELECT 4, 'completed', '{RUNNING}', '{COMPLETED}', version, 
 
 
 async def cross(database: Database, boundary: Boundary) -> int | None:
-    """Write it in a transaction of its own: the attempt of the step that begins, 0 where none does, None if it may not
-    be written so.
+    """Write it outside of a transaction: the attempt of the step that begins, 0 where none does, None if it may not be
+    written so.
     """
     sql, names = _compiled(_shape(boundary))
     values = _values(boundary)
@@ -138,7 +139,7 @@ async def cross(database: Database, boundary: Boundary) -> int | None:
 
 async def write(connection: AsyncConnection, boundary: Boundary) -> bool:
     """Write it within a transaction; False when the fence does not hold."""
-    return (await connection.execute(_statement(_shape(boundary)), _values(boundary))).first() is not None
+    return (await connection.execute(_statement(_shape(boundary)), _values(boundary))).scalar() is not None
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ def _shape(boundary: Boundary) -> Shape:
 
 
 @lru_cache(maxsize=64)
-def _statement(shape: Shape) -> TextClause:
-    parts = [HELD.format(conditions="".join(_conditions(shape)))]
+def _statement(shape: Shape, waiting: str = "") -> TextClause:
+    parts = [HELD.format(conditions="".join(_conditions(shape)), waiting=waiting)]
     parts += [ENDED] if shape.ends else []
     parts += [BEGUN] if shape.begins else []
     if changes := _changes(shape):
@@ -181,12 +182,14 @@ def _statement(shape: Shape) -> TextClause:
     parts += [SAVE_WRITES] if shape.saves_writes else []
     parts += PRUNE_TO if shape.completes and shape.saves else []
     answer = "SELECT attempt FROM begun" if shape.begins else "SELECT 0 FROM held"
-    return text(f"WITH {', '.join(parts)} {answer}")
+    # one row in any case, so that it is known whose each is where several boundaries are written at once
+    return text(f"WITH {', '.join(parts)} SELECT ({answer})")
 
 
 @lru_cache(maxsize=64)
 def _compiled(shape: Shape) -> tuple[str, Sequence[str]]:
-    compiled = _statement(shape).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+    # one that somebody is changing right now is left to the transaction that waits for it: others may go along with us
+    compiled = _statement(shape, " SKIP LOCKED").compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
     return str(compiled), list(compiled.positiontup or ())
 
 

@@ -155,3 +155,24 @@ async def delete(connection: AsyncConnection, thread_id: str) -> None:
         for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
     ]
     await connection.execute(text(f"WITH {', '.join(parts)} SELECT"), {"thread_id": thread_id})
+
+
+OVER = """
+SELECT DISTINCT thread_id FROM langgraph.checkpoints AS kept
+JOIN workflow_executions AS execution
+    ON execution.execution_id = CASE WHEN kept.thread_id ~ '^[0-9a-f-]{36}$' THEN CAST(kept.thread_id AS uuid) END
+WHERE execution.completed_at < clock_timestamp() - make_interval(hours => CAST(:hours AS integer))
+LIMIT CAST(:most AS integer)
+"""
+FORGET = text(f"""
+WITH over AS ({OVER}),
+forgotten AS (DELETE FROM langgraph.checkpoints AS old USING over WHERE old.thread_id = over.thread_id),
+forgotten_writes AS (DELETE FROM langgraph.checkpoint_writes AS old USING over WHERE old.thread_id = over.thread_id),
+forgotten_blobs AS (DELETE FROM langgraph.checkpoint_blobs AS old USING over WHERE old.thread_id = over.thread_id)
+SELECT count(*) FROM over
+""")  # noqa: S608
+
+
+async def forget(connection: AsyncConnection, hours: int, most: int) -> int:
+    """Forget the checkpoints of up to `most` executions that ended more than so many hours ago; how many those were."""
+    return int((await connection.execute(FORGET, {"hours": hours, "most": most})).scalar_one())

@@ -27,7 +27,8 @@ WHO = Principal("bench", Role.ADMIN)
 AT_ONCE = 8
 LOOK_SECONDS = 0.02
 UNFINISHED = (
-    "SELECT count(*) FROM workflow_executions WHERE execution_id = ANY ($1) AND execution_status <> 'completed'"
+    "SELECT array_agg(execution_id) FROM workflow_executions "
+    "WHERE execution_id = ANY ($1) AND execution_status <> 'completed'"
 )
 PATIENCE = 120.0
 
@@ -35,6 +36,9 @@ PATIENCE = 120.0
 async def step(call: Call) -> Any:
     """The function of every phase."""
     return work(call.phase, next(iter(call.results.values()), None))
+
+
+FUNCTIONS = {"step": step}
 
 
 def template() -> dict[str, Any]:
@@ -65,13 +69,11 @@ async def run(database: Database, runs: int) -> list[UUID]:
 
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(starter() for _ in range(AT_ONCE)))
-        while await _unfinished(database, started):  # noqa: ASYNC110  (what is awaited happens in the database)
+        unfinished = started
+        # what is awaited happens in the database
+        while unfinished := await database.fetch_value(UNFINISHED, [unfinished]):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
     return started
-
-
-async def _unfinished(database: Database, started: list[UUID]) -> int:
-    return int(await database.fetch_value(UNFINISHED, [started]))
 
 
 async def main(url: str) -> None:
@@ -83,7 +85,7 @@ async def main(url: str) -> None:
     print("ready", flush=True)  # noqa: T201
     while line := await asyncio.to_thread(sys.stdin.readline):
         # at rest otherwise: it would help the other process in a measurement that is not its own
-        worker = Worker(database, hints, name="bench", concurrency=AT_ONCE, functions={"step": step})
+        worker = Worker(database, hints, name="bench", concurrency=AT_ONCE, functions=FUNCTIONS)
         await worker.start()
         began = time.perf_counter()
         await run(database, json.loads(line)["runs"])
