@@ -19,7 +19,7 @@ SWITCH_ON = "ALTER DATABASE hub SET log_min_duration_statement = 0"
 
 @dataclass(frozen=True)
 class Transactions:
-    """Those that ran a statement: how many, and their time in seconds."""
+    """Those that ran a statement, or all statements: how many, and their time in seconds."""
 
     count: int
     seconds: float
@@ -34,11 +34,19 @@ class StatementLog:
 
     def transactions(self, marked: str) -> Transactions:
         """The committed transactions in which a statement with this text ran."""
+        found = list(_committed(self._text(), marked))
+        return Transactions(len(found), sum(found) / 1000)
+
+    def executed(self) -> Transactions:
+        """All statements, those that begin and end transactions included; the time is that of all their steps."""
+        told = [told for _, entry in ENTRY.findall(self._text()) if (told := DURATION.match(entry)) is not None]
+        count = sum(step[2].startswith(("execute", "statement")) for step in told)
+        return Transactions(count, sum(float(step[1]) for step in told) / 1000)
+
+    def _text(self) -> str:
         with self._path.open("rb") as log:
             log.seek(self._begin)
-            text = log.read().decode(errors="replace")
-        found = list(_committed(text, marked))
-        return Transactions(len(found), sum(found) / 1000)
+            return log.read().decode(errors="replace")
 
 
 def _committed(text: str, marked: str) -> Iterator[float]:

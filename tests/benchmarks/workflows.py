@@ -26,6 +26,7 @@ from tests.benchmarks.load import ROOT
 from tests.benchmarks.report import Figure
 from tests.benchmarks.rounds import Measure, Sample, alternate
 from tests.benchmarks.stage import Stage, open_stage
+from tests.benchmarks.workflows_costs import Costs, costs_of, graph_alone
 
 NAME = "durable five-step workflow"
 HUB, DBOS = "hub", "DBOS"
@@ -99,6 +100,10 @@ def run(console: Console, plan: Plan | None = None) -> list[Figure]:
         }
         console.print(f"{NAME}: {plan.runs} runs a measurement, {workflows_hub.AT_ONCE} at once in each process")
         found = alternate(measures, plan.rounds, lambda name, sample: console.print(told(name, sample)))
+        for name, contenders in pairs.items():
+            costs = costs_of(stage, partial(measure, stage, contenders[:1], plan.runs), plan.runs)
+            console.print(spent(name, found[f"{name}, 1 process"], costs))
+    console.print(f"  {HUB}: of its processor time LangGraph alone takes {graph_alone(plan.runs):.1f} ms a run")
     rates = {name: sample.rate for name, sample in found.items()}
     one, dbos_one, two, dbos_two = (rates[name] for name in measures)
     return [
@@ -142,6 +147,15 @@ def measure(stage: Stage, contenders: Sequence[Contender], runs: int) -> Sample:
         server_cpu=1000 * server / runs,
         database_cpu=1000 * spent.by["database"] / runs,
         others=spent.others,
+    )
+
+
+def spent(name: str, sample: Sample, costs: Costs) -> str:
+    """One line about where the time of a run goes."""
+    return (
+        f"  {name}: {costs.statements:.1f} statements a run, {costs.transactions:.1f} transactions that write, "
+        f"{costs.database:.1f} ms in PostgreSQL by its own clock, its waits for the disk included; "
+        f"{sample.server_cpu:.1f} ms of processor in Python, {sample.database_cpu:.1f} ms in PostgreSQL"
     )
 
 
