@@ -172,12 +172,22 @@ class Database:
             hook(changes)
         return row
 
-    async def _run_together(self, sql: str, many: Sequence[Sequence[Any]]) -> Sequence["asyncpg.Record | None"]:
+    @contextlib.asynccontextmanager
+    async def _reader(self) -> "AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]":
         if self._reads is None:
             raise AssertionError("Database.open() was not awaited")
+        # the pool's own time-out would make a task of each
+        async with asyncio.timeout(CHECKOUT_TIMEOUT):
+            connection = await self._reads.acquire()
+        try:
+            yield connection
+        finally:
+            await self._reads.release(connection)
+
+    async def _run_together(self, sql: str, many: Sequence[Sequence[Any]]) -> Sequence["asyncpg.Record | None"]:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._reads.acquire(timeout=CHECKOUT_TIMEOUT) as connection:
+                async with self._reader() as connection:
                     if len(many) == 1:
                         return [await connection.fetchrow(sql, *many[0])]
                     rows: list[asyncpg.Record] = await connection.fetchmany(sql, many)

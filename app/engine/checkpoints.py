@@ -4,12 +4,12 @@ Of LangGraph's own saver only the way in which values become rows is used: those
 and in the transactions, that also write the steps.
 """
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+import orjson
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     ChannelVersions,
@@ -100,7 +100,7 @@ class FencedSaver(BasePostgresSaver):
         if before and (before_id := get_checkpoint_id(before)):
             wanted["before"] = before_id
         if filter:
-            wanted["metadata"] = json.dumps(filter)
+            wanted["metadata"] = orjson.dumps(filter).decode()
         for row in await self._behind_fence(lambda session: find(session, wanted, limit)):
             yield self._tuple(row)
 
@@ -143,8 +143,8 @@ class FencedSaver(BasePostgresSaver):
         blobs = self._dump_blobs(
             given["thread_id"], namespace, others, {name: new_versions[name] for name in others if name in new_versions}
         )
-        stored = json.dumps({**checkpoint, "channel_values": plain})
-        told = json.dumps(get_serializable_checkpoint_metadata(config, metadata))
+        stored = orjson.dumps({**checkpoint, "channel_values": plain}).decode()
+        told = orjson.dumps(get_serializable_checkpoint_metadata(config, metadata)).decode()
         row = (namespace, checkpoint["id"], given.get("checkpoint_id"), stored, told)
         known = [(namespace, channel, str(version), *value) for _, _, channel, version, *value in blobs]
         return Checkpoints(given["thread_id"], [row], known)
@@ -168,13 +168,13 @@ class FencedSaver(BasePostgresSaver):
 
     def _tuple(self, row: Row[Any]) -> CheckpointTuple:
         place = {"thread_id": row.thread_id, "checkpoint_ns": row.checkpoint_ns}
-        checkpoint = json.loads(row.checkpoint)
+        checkpoint = orjson.loads(row.checkpoint)
         values = {**(checkpoint.get("channel_values") or {}), **self._load_blobs(row.blobs)}
         parent_id = row.parent_checkpoint_id
         return CheckpointTuple(
             {"configurable": {**place, "checkpoint_id": row.checkpoint_id}},
             cast("Checkpoint", {**checkpoint, "channel_values": values}),
-            json.loads(row.metadata),
+            orjson.loads(row.metadata),
             {"configurable": {**place, "checkpoint_id": parent_id}} if parent_id else None,
             self._load_writes(row.writes),
         )

@@ -1,6 +1,7 @@
 """One run of one execution: from the claim of its lease until it waits, has ended, or goes to another worker."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -120,7 +121,10 @@ class Run:
         came. It is never resumed by a value, which would let it pass although its rows say wait. Where there are no
         checkpoints, or those of a pass that failed and is retried, the graph begins anew at the place that rows tell.
         """
-        await graph.copy({"checkpointer": self._saver}).ainvoke(
+        # `Pregel.copy` would validate the whole graph again
+        own = copy(graph)
+        own.checkpointer = self._saver
+        await own.ainvoke(
             None if self._saver.loaded is not None else self._entry(),
             {**self._thread, "recursion_limit": STEPS_AT_ONCE},
             context=Engine(self._advance),

@@ -11,6 +11,8 @@ import time
 from typing import Any
 from uuid import UUID
 
+import uvloop
+
 from app.domain.principals import Principal, Role
 from app.domain.templates import parse_template
 from app.engine.catalogue import spec_of
@@ -97,4 +99,6 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    # as the hub runs
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(sys.argv[1]))
