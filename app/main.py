@@ -22,6 +22,7 @@ from app.domain.errors import HubError
 from app.domain.principals import SYSTEM, Principal, Role
 from app.engine.catalogue import sync_templates
 from app.engine.checkpoints import setup as set_up_checkpoints
+from app.engine.functions import installed_functions
 from app.engine.runner import Worker
 from app.live.freshness import Freshness
 from app.live.hints import HintSender
@@ -87,6 +88,7 @@ class Hub:
             name=f"{os.uname().nodename}-{os.getpid()}",
             lease_seconds=self.settings.lease_seconds,
             concurrency=self.settings.worker_concurrency,
+            functions=installed_functions(),
         )
 
 

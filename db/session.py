@@ -12,8 +12,9 @@ from typing import Any, TypeVar, cast
 
 import asyncpg
 import orjson
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.domain.errors import Unavailable
@@ -43,7 +44,7 @@ SERVER_SETTINGS = {
 
 
 class Database:
-    """A pool for transactions (SQLAlchemy), a pool for planned reads (asyncpg), and hooks that run after a commit."""
+    """A pool for transactions (SQLAlchemy), one for single statements (asyncpg), and hooks that run after a commit."""
 
     def __init__(self, url: str, *, pool_size: int = 10, read_pool_size: int = 10) -> None:
         self.url = url
@@ -56,7 +57,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=CHECKOUT_TIMEOUT,
-            pool_pre_ping=True,
             hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value, default=str).decode(),
             json_deserializer=orjson.loads,
@@ -66,6 +66,8 @@ class Database:
                 "server_settings": SERVER_SETTINGS,
             },
         )
+
+        event.listen(self.engine.sync_engine, "checkout", _replace_closed)
 
     async def open(self) -> None:
         """Open the read pool and make sure that the server answers; raises `Unavailable`."""
@@ -154,6 +156,29 @@ class Database:
         with typed_errors():
             return await self._reads.fetchval(sql, *arguments)
 
+    async def change(
+        self, sql: str, arguments: Sequence[Any] = (), changes: frozenset[Aggregate] | None = None
+    ) -> "asyncpg.Record | None":
+        """Run one statement that writes, as a transaction of its own in one round trip; its first row.
+
+        As with `transact`, it is run again after a lost deadlock, and whoever follows commits is told of `changes`.
+        """
+        if self._reads is None:
+            raise AssertionError("Database.open() was not awaited")
+        with typed_errors():
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    async with self._reads.acquire(timeout=CHECKOUT_TIMEOUT) as connection:
+                        row: asyncpg.Record | None = await connection.fetchrow(sql, *arguments)
+                    break
+                except DRIVER_ERRORS as error:
+                    if attempt == ATTEMPTS or not is_retryable(error):
+                        raise
+                    await asyncio.sleep(0.01 * attempt)
+        for hook in self._after_commit:
+            hook(changes)
+        return row
+
     async def ping(self) -> None:
         """Raise `Unavailable` unless the server answers within a second."""
         if self._ping is None or self._ping.done():
@@ -171,6 +196,16 @@ async def raw_connection(connection: AsyncConnection) -> "asyncpg.Connection[asy
     """The driver's connection under a transaction, for planned statements inside of it."""
     proxied = await connection.get_raw_connection()
     return cast("asyncpg.Connection[asyncpg.Record]", proxied.driver_connection)
+
+
+def _replace_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Let the pool connect anew where the server has closed a connection, and take all that are older for lost too.
+
+    The driver has seen the end of the socket, so nothing is sent: a ping in a transaction of its own (`pool_pre_ping`)
+    costs three round trips, more than most of our transactions themselves.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 async def _no_reset(_connection: object) -> None:

@@ -17,6 +17,7 @@ from app.domain.errors import InvalidInput
 from app.domain.quality_gates import GateType
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+FUNCTION_PATTERN = r"^[a-z][a-z0-9]*([._-][a-z0-9]+)*$"
 TASKS_MAX = 200
 PHASES_MAX = 200
 FAULTS_SHOWN = 20
@@ -103,6 +104,20 @@ class ParallelPhase(Phase):
         return self
 
 
+class FunctionPhase(Phase):
+    """Work that a worker of the hub does itself: a Python function by entry point, `function` is its name.
+
+    It is given `input`, the execution's context and the results of the phases in `uses`; its result is a small JSON
+    value, which is kept in the step. After `timeout_seconds` the phase has failed.
+    """
+
+    kind: Literal["function"]
+    function: str = Field(pattern=FUNCTION_PATTERN, max_length=100)
+    input: dict[str, Any] = Field(default_factory=dict)
+    uses: tuple[Name, ...] = ()
+    timeout_seconds: float = Field(default=300, gt=0, le=86_400)
+
+
 class Check(Part):
     """An automated check: the number at the dotted path `measure` in the phases' results, against its thresholds."""
 
@@ -144,7 +159,7 @@ class GatePhase(Phase):
         return self
 
 
-AnyPhase = Annotated[DecisionPhase | TaskPhase | ParallelPhase | GatePhase, Field(discriminator="kind")]
+AnyPhase = Annotated[DecisionPhase | TaskPhase | ParallelPhase | GatePhase | FunctionPhase, Field(discriminator="kind")]
 
 
 class WorkflowTemplate(Part):
@@ -250,8 +265,8 @@ def _told(path: Where, context: Mapping[str, Any]) -> Fault:
 HINTS = {
     "missing": "add it",
     "string_pattern_mismatch": "lower-case words joined by hyphens, such as technical-review",
-    "union_tag_invalid": "kind is one of decision, task, parallel, gate",
-    "union_tag_not_found": "give kind: decision, task, parallel or gate",
+    "union_tag_invalid": "kind is one of decision, task, parallel, gate, function",
+    "union_tag_not_found": "give kind: decision, task, parallel, gate or function",
     "model_type": "give keys and values",
 }
 
@@ -292,7 +307,7 @@ def _references(phase: AnyPhase) -> list[tuple[Where, str]]:
         case GatePhase():
             found += [(("checks", index, "measure"), check.measure) for index, check in enumerate(phase.checks)]
             found += [(("on_revision",), phase.on_revision)] if phase.on_revision else []
-        case DecisionPhase():
+        case DecisionPhase() | FunctionPhase():
             pass
     return found
 

@@ -5,19 +5,19 @@ commit, repeats nothing.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.events import Aggregate, Event
-from app.domain.templates import AnyPhase, DecisionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.domain.templates import AnyPhase, DecisionPhase, FunctionPhase, GatePhase, ParallelPhase, TaskPhase
 from app.domain.workflows import StepStatus, phase_of_retry, require_next_step
 from app.engine.failing import fail_execution
 from app.engine.leases import Execution
-from app.engine.phases import decision, gate, parallel, task
-from app.engine.phases.base import ACTOR, Done, Failed, Judgement, PhaseKind, Visit, Waiting, following
+from app.engine.phases import decision, function, gate, parallel, task
+from app.engine.phases.base import ACTOR, Done, Failed, Judgement, Own, PhaseKind, Visit, Waiting, following
 from app.engine.phases.withdrawal import cancel_unfinished
 from db.queries.changes import amend, append
 from db.queries.entities import EXECUTION
@@ -28,23 +28,28 @@ KINDS: dict[type[AnyPhase], PhaseKind] = {
     TaskPhase: task,
     ParallelPhase: parallel,
     GatePhase: gate,
+    FunctionPhase: function,
 }
+
+
+Way = str | Visit[FunctionPhase] | None
+"""Where a pass leads: the next phase's name, empty at the end; the pass itself while the worker must act for it; None
+while others must act first."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a pass stands: the next phase's name, empty at the end; None while others must act first.
-
-    After a retry the pass is one that has failed, and the graph, which came to its end with it, must begin anew.
+    """How a pass stands. After a retry it is one that has failed, and the graph, which came to its end with it, must
+    begin anew.
     """
 
     step_number: int
-    next_phase: str | None
+    way: Way
     retried: bool = False
 
 
-async def advance(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> str | None:
-    """Begin the pass, or see how it stands. The next phase's name, empty at the end; None while others must act first.
+async def advance(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> Way:
+    """Begin the pass, or see how it stands.
 
     The end is the last phase's, or a failed one's, with which the execution has failed. Raises `LostLease`.
     """
@@ -66,7 +71,7 @@ async def look(session: AsyncConnection, execution: Execution) -> Standing | Non
     return Standing(step.step_number, await _go_on(session, execution, step))
 
 
-async def _begin(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> str | None:
+async def _begin(session: AsyncConnection, execution: Execution, phase_name: str, step_number: int) -> Way:
     latest, attempts = await last_numbers(session, execution.execution_id, phase_name)
     visit = Visit(execution, execution.template.phase(phase_name), step_number, attempts + 1)
     kind = KINDS[type(visit.phase)]
@@ -82,7 +87,7 @@ async def _begin(session: AsyncConnection, execution: Execution, phase_name: str
     return await _record(session, visit, judgement)
 
 
-async def _go_on(session: AsyncConnection, execution: Execution, step: Row[Any]) -> str | None:
+async def _go_on(session: AsyncConnection, execution: Execution, step: Row[Any]) -> Way:
     if step.step_status != StepStatus.RUNNING.value:
         await execution.hold(session)
         return str(step.outcome.get("next_phase", ""))
@@ -94,11 +99,13 @@ async def _go_on(session: AsyncConnection, execution: Execution, step: Row[Any])
     return await _record(session, visit, judgement)
 
 
-async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: Judgement) -> str | None:
+async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: Judgement) -> Way:
     execution_id = visit.execution.execution_id
     match judgement:
         case Waiting():
             return None
+        case Own():
+            return cast("Visit[FunctionPhase]", visit)
         case Failed(reason, outcome, retry_phase):
             if retry_phase is not None:
                 outcome = {**outcome, "retry_phase": retry_phase}
@@ -111,3 +118,10 @@ async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: J
             detail = {**visit.detail, "outcome": outcome}
             await append(session, str(execution_id), Event(Aggregate.WORKFLOW, "step_completed", ACTOR, detail=detail))
             return next_phase
+
+
+async def fail_pass(session: AsyncConnection, visit: Visit[AnyPhase], reason: str) -> None:
+    """Fail the pass and the execution with it. Raises `LostLease`."""
+    await cancel_unfinished(session, visit.execution.execution_id, reason)
+    await visit.execution.hold(session)
+    await _record(session, visit, Failed(reason))

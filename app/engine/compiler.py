@@ -87,14 +87,15 @@ def _node(phase: str) -> Callable[..., Awaitable[State]]:
     return visit
 
 
-def _entry(first: str) -> Callable[[State], str]:
-    def entry(state: State) -> str:
-        return _next_phase(state) if state["step_number"] else first
+def _entry(first: str) -> Callable[[State], Awaitable[str]]:
+    async def entry(state: State) -> str:
+        return await _next_phase(state) if state["step_number"] else first
 
     return entry
 
 
-def _next_phase(state: State) -> str:
+async def _next_phase(state: State) -> str:
+    # a plain function would be called in a thread
     return state["next_phase"] or END
 
 

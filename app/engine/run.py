@@ -1,39 +1,40 @@
 """One run of one execution: from the claim of its lease until it waits, has ended, or goes to another worker."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-import psycopg
-import psycopg_pool
 import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
-from sqlalchemy import func
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import HubError, Unavailable
 from app.domain.ids import new_id
-from app.domain.templates import WorkflowTemplate
+from app.domain.templates import FunctionPhase, WorkflowTemplate
 from app.domain.workflows import RUNNABLE, ErrorSeverity, ExecutionStatus, StepStatus
-from app.engine.advance import Standing, advance, look
-from app.engine.checkpoints import FencedSaver, Pool
+from app.engine.advance import Standing, Way, advance, fail_pass, look
+from app.engine.checkpoints import RidingSaver
 from app.engine.compiler import START_STATE, Compiled, Engine, Graph, State
 from app.engine.ending import judge_end
 from app.engine.failing import ended, fail_execution
+from app.engine.functions import Function, FunctionFailed, call
 from app.engine.leases import Execution, LostLease
-from app.engine.phases.base import ACTOR, Done, Failed, Waiting
+from app.engine.phases.base import ACTOR, Done, Failed, Visit, Waiting, following
+from app.engine.phases.results import results_of
 from app.engine.phases.withdrawal import cancel_unfinished
 from app.services.workflow_errors import note_error
+from db.queries.boundaries import Boundary, EndedStep, NextStep, cross
 from db.queries.changes import read, transition
+from db.queries.checkpoints import delete, prune
 from db.queries.entities import EXECUTION
 from db.queries.executions import hold_fence, postpone, release
 from db.queries.steps import count_defects, latest_step
 from db.session import Database
 
-AWAY = (Unavailable, psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout, OSError, TimeoutError)
+AWAY = (Unavailable, OSError, TimeoutError)
 """The database does not answer: no fault of the execution's, which is tried again without counting."""
 AWAY_SECONDS = 1.0
 DEFECTS_MAX = 5
@@ -43,6 +44,8 @@ LONGEST_BACKOFF = 60.0
 STEPS_AT_ONCE = 10_000
 """Phases that one run may pass without waiting; LangGraph wants a limit."""
 
+Result = TypeVar("Result")
+
 log = structlog.get_logger(__name__)
 
 
@@ -51,23 +54,25 @@ class Tools:
     """What all runs of a worker share. `first_backoff` is in seconds, doubled with each further unexpected error."""
 
     database: Database
-    pool: Pool
     compiled: Compiled
     first_backoff: float = FIRST_BACKOFF
+    functions: Mapping[str, Function] = field(default_factory=dict)
 
 
 async def run_execution(tools: Tools, claimed: Row[Any], control: RunControl) -> None:
     """Bring a claimed execution as far as it can go now, and give its lease back. Raises nothing but cancellation."""
+    run: Run | None = None
     try:
         template, graph = await tools.compiled.get(claimed.workflow_name, claimed.template_version)
-        await Run(tools, claimed, template).go(graph, control)
+        run = Run(tools, claimed, template)
+        await run.go(graph, control)
     except LostLease:
         log.info("lost the lease, another worker goes on", execution_id=str(claimed.execution_id))
     except GraphDrained:
-        await _give_up(tools, claimed, 0.0)
+        await _give_up(tools, claimed, 0.0, run)
     except AWAY as error:
         log.warning("the database is away", execution_id=str(claimed.execution_id), error=repr(error))
-        await _give_up(tools, claimed, AWAY_SECONDS)
+        await _give_up(tools, claimed, AWAY_SECONDS, run)
     except Exception as error:
         await _note_defect(tools, claimed, error)
 
@@ -81,25 +86,32 @@ class Run:
         self._execution = Execution(
             claimed.execution_id, claimed.fence, template, claimed.input_context, claimed.decision_id
         )
-        self._is_new = claimed.execution_status == ExecutionStatus.PENDING.value
+        self._thread: RunnableConfig = {"configurable": {"thread_id": str(claimed.execution_id)}}
+        self._saver = RidingSaver(tools.database, claimed.execution_id, claimed.fence)
+        self._journal = self._execution.journal
+        self._journal.starts = claimed.execution_status == ExecutionStatus.PENDING.value
+        self._journal.saver = self._saver
         self._standing: Standing | None = None
         self._parked = False
+        self._results: dict[str, Any] = {}
 
     async def go(self, graph: Graph, control: RunControl) -> None:
         """See what the rows say; run the graph if that lets it go on; park or end the execution."""
-        await self._transact(self._start if self._is_new else self._look)
+        # one that is new has no rows to look at; it starts with its first step
+        if not self._journal.starts:
+            await self._transact(self._look)
         if self._parked:
             return
         if control.drain_requested:
             raise GraphDrained
-        try:
-            await self._run_graph(graph, control)
-        except LostLease:
-            # parked already, and another run took the execution up before LangGraph had noted that it waits
-            if not self._parked:
-                raise
-        if not self._parked:
+        await self._run_graph(graph, control)
+        if not self._parked and not await self._complete():
             await self._transact(self._end)
+
+    async def leave(self, session: AsyncConnection) -> None:
+        """Write what a step brought, before another worker goes on."""
+        if self._journal.ended is not None:
+            await self._execution.hold(session)
 
     async def _run_graph(self, graph: Graph, control: RunControl) -> None:
         """Run the graph on from its latest checkpoint, or from the start, until it waits or ends.
@@ -108,17 +120,9 @@ class Run:
         came. It is never resumed by a value, which would let it pass although its rows say wait. Where there are no
         checkpoints, or those of a pass that failed and is retried, the graph begins anew at the place that rows tell.
         """
-        thread_id = str(self._execution.execution_id)
-        saver = FencedSaver(self._tools.pool, self._execution.execution_id, self._execution.fence)
-        config: RunnableConfig = {"configurable": {"thread_id": thread_id}, "recursion_limit": STEPS_AT_ONCE}
-        if self._standing is not None and self._standing.retried:
-            await saver.adelete_thread(thread_id)
-            begun = False
-        else:
-            begun = not self._is_new and await saver.is_begun(config)
-        await graph.copy({"checkpointer": saver}).ainvoke(
-            None if begun else self._entry(),
-            config,
+        await graph.copy({"checkpointer": self._saver}).ainvoke(
+            None if self._saver.loaded is not None else self._entry(),
+            {**self._thread, "recursion_limit": STEPS_AT_ONCE},
             context=Engine(self._advance),
             durability="sync",
             control=control,
@@ -127,38 +131,85 @@ class Run:
     def _entry(self) -> State:
         if self._standing is None:
             return START_STATE
-        # a pass that waits was parked before the graph is run
-        return State(step_number=self._standing.step_number, next_phase=self._standing.next_phase or "")
+        # a pass that is retried leads to a phase
+        return State(step_number=self._standing.step_number, next_phase=str(self._standing.way))
 
     async def _advance(self, phase: str, step_number: int) -> str | None:
         """What a node does. A pass that must wait gives the lease back in the transaction that says so."""
         if self._standing is not None and self._standing.step_number == step_number:
-            return self._standing.next_phase
+            way = self._standing.way
+        else:
+            way = await self._enter(phase, step_number)
+        self._parked = way is None
+        return await self._perform(way) if isinstance(way, Visit) else way
 
-        async def work(session: AsyncConnection) -> str | None:
-            next_phase = await advance(session, self._execution, phase, step_number)
-            if next_phase is None:
+    async def _enter(self, phase: str, step_number: int) -> Way:
+        """Begin a step. That of a function, which makes no rows but its own, takes one statement."""
+        kind = self._execution.template.phase(phase)
+        if isinstance(kind, FunctionPhase) and self._results.keys() >= set(kind.uses):
+            attempt = await self._cross(begins=NextStep(step_number, phase))
+            if attempt is not None:
+                return Visit(self._execution, kind, step_number, attempt)
+
+        async def work(session: AsyncConnection) -> Way:
+            way = await advance(session, self._execution, phase, step_number)
+            if way is None:
                 await self._release(session)
-            return next_phase
+            await self._read_results(session, way)
+            return way
 
-        next_phase = await self._tools.database.transact(work)
-        self._parked = next_phase is None
+        return await self._transact(work)
+
+    async def _complete(self) -> bool:
+        """Complete the execution in one statement, if the last step was done here and nothing holds its end."""
+        if self._journal.ended is None:
+            return False
+        return await self._cross(completes=True, wake_seq=self._claimed.wake_seq) is not None
+
+    async def _cross(self, **parts: Any) -> int | None:
+        """Write what waits together with these parts of a `Boundary`; None, and nothing is written, if it cannot be."""
+        execution_id, fence = self._execution.execution_id, self._execution.fence
+        boundary = self._journal.boundary(execution_id, fence) or Boundary(execution_id, fence, ACTOR)
+        attempt = await cross(self._tools.database, replace(boundary, **parts))
+        if attempt is not None:
+            self._journal.written()
+        return attempt
+
+    async def _read_results(self, session: AsyncConnection, way: Way) -> None:
+        """Read what the function of this pass will be given, unless it was made here."""
+        unknown = set(way.phase.uses) - self._results.keys() if isinstance(way, Visit) else ()
+        self._results |= await results_of(session, self._execution, unknown)
+
+    async def _perform(self, visit: Visit[FunctionPhase]) -> str:
+        """Call the phase's function, and keep what it returned; the next phase."""
+        try:
+            used = {name: self._results[name] for name in visit.phase.uses if name in self._results}
+            result = await call(self._tools.functions, visit, used)
+        except FunctionFailed as error:
+            reason = str(error)
+            await self._transact(lambda session: fail_pass(session, visit, reason))
+            return ""
+        next_phase = following(visit)
+        outcome = {"next_phase": next_phase}
+        self._journal.ended = EndedStep(
+            visit.step_number, {**outcome, "result": result}, {**visit.detail, "outcome": outcome}
+        )
+        self._results[visit.phase.name] = result
         return next_phase
 
-    async def _start(self, session: AsyncConnection) -> None:
-        """Pending → running, at the first claim."""
-        await self._execution.hold(session)
-        values = {"started_at": func.clock_timestamp(), "last_activity": func.clock_timestamp()}
-        await self._transition(session, ExecutionStatus.RUNNING, "running", values)
-
     async def _look(self, session: AsyncConnection) -> None:
-        """Whether there is anything to do for the graph; if not, park at once."""
+        """Whether there is anything to do for the graph; if not, park at once, else load its checkpoint."""
         self._standing = await look(session, self._execution)
+        if self._standing is not None and self._standing.retried:
+            await delete(session, str(self._execution.execution_id))
+            return
+        self._saver.loaded = next(iter(await self._saver.load(session, self._thread)), None)
         if self._standing is None:
             return
-        next_phase = self._standing.next_phase
-        self._parked = next_phase is None or (
-            not next_phase and isinstance(await judge_end(session, self._execution.execution_id), Waiting)
+        way = self._standing.way
+        await self._read_results(session, way)
+        self._parked = way is None or (
+            way == "" and isinstance(await judge_end(session, self._execution.execution_id), Waiting)
         )
         if self._parked:
             await self._release(session)
@@ -177,11 +228,13 @@ class Run:
         if step is None or step.step_status == StepStatus.RUNNING.value or step.outcome.get("next_phase"):
             raise RuntimeError("the graph came to its end, but its steps did not")
         if step.step_status == StepStatus.FAILED.value:
+            await prune(session, [str(execution_id)])
             return
         if isinstance(judgement, Failed):
             await fail_execution(session, execution_id, {"step_number": 0}, judgement.reason, judgement.outcome)
         elif isinstance(await judge_end(session, execution_id), Done):
             await self._transition(session, ExecutionStatus.COMPLETED, "completed", ended())
+            await prune(session, [str(execution_id)])
         else:
             # whoever gives the verdict wakes it, and has done so already where it was given just now
             await self._release(session)
@@ -194,14 +247,18 @@ class Run:
     async def _release(self, session: AsyncConnection) -> None:
         await release(session, self._execution.execution_id, self._execution.fence, self._claimed.wake_seq)
 
-    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-        await self._tools.database.transact(work)
+    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        result = await self._tools.database.transact(work)
+        self._journal.written()
+        return result
 
 
-async def _give_up(tools: Tools, claimed: Row[Any], seconds: float) -> None:
+async def _give_up(tools: Tools, claimed: Row[Any], seconds: float, run: Run | None) -> None:
     """Leave the execution to whoever claims it next, after so many seconds."""
 
     async def leave(session: AsyncConnection) -> None:
+        if run is not None:
+            await run.leave(session)
         if seconds:
             await postpone(session, claimed.execution_id, claimed.fence, seconds)
         else:
@@ -209,6 +266,8 @@ async def _give_up(tools: Tools, claimed: Row[Any], seconds: float) -> None:
 
     try:
         await tools.database.transact(leave)
+    except LostLease:
+        log.info("lost the lease, another worker goes on", execution_id=str(claimed.execution_id))
     except AWAY as error:
         # the lease ends by itself
         log.warning("a lease was not given back", execution_id=str(claimed.execution_id), error=repr(error))

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -11,8 +11,8 @@ import structlog
 from langgraph.runtime import RunControl
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.engine.checkpoints import checkpoint_pool
 from app.engine.compiler import Compiled
+from app.engine.functions import Function
 from app.engine.run import FIRST_BACKOFF, Tools, run_execution
 from db.failures import typed_errors
 from db.queries.executions import claim, renew
@@ -26,8 +26,6 @@ GATHER_SECONDS = 0.003
 RESTING_SECONDS = 2.0
 """Seconds before another try when the database is away."""
 RENEWALS_PER_LEASE = 3
-CONNECTIONS_MAX = 8
-"""Connections for checkpoints, of each worker; a run holds one for a few milliseconds at a time."""
 
 Result = TypeVar("Result")
 
@@ -73,14 +71,14 @@ class Worker:
         lease_seconds: float = LEASE_SECONDS,
         concurrency: int = 8,
         first_backoff: float = FIRST_BACKOFF,
+        functions: Mapping[str, Function] | None = None,
     ) -> None:
         self.name = name
         self._database = database
         self._hints = hints
         self._lease_seconds = lease_seconds
         self._concurrency = concurrency
-        self._pool = checkpoint_pool(database.url, min(concurrency, CONNECTIONS_MAX))
-        self._tools = Tools(database, self._pool, Compiled(database), first_backoff)
+        self._tools = Tools(database, Compiled(database), first_backoff, functions or {})
         self._running: dict[asyncio.Task[None], Running] = {}
         self._wakeup: Wakeup | None = None
         self._stopping = False
@@ -88,7 +86,6 @@ class Worker:
 
     async def start(self) -> None:
         """Begin to take up work; returns at once, also when the database is away."""
-        await self._pool.open()
         self._wakeup = self._hints.subscribe()
         self._loops = [
             asyncio.create_task(self._claim_forever(self._wakeup), name=f"{self.name}: claims"),
@@ -110,7 +107,6 @@ class Worker:
         leases.cancel()
         await asyncio.wait([leases])
         self._wakeup.close()
-        await self._pool.close()
 
     @property
     def in_hand(self) -> int:

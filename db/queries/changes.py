@@ -2,9 +2,26 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, Text, and_, cast, func, insert, literal, null, select, true, update
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -48,12 +65,31 @@ async def create(
     detail: Mapping[str, Any] | None = None,
 ) -> Row[Any]:
     """Insert a row with its first event, and return the row."""
-    changed = insert(entity.table).values(**values).returning(*entity.table.c).cte("changed")
-    logged = insert(event_log).from_select(
-        EVENT_COLUMNS, _event(entity, changed, event_type, actor, detail, from_status=None)
+    columns = {name: value for name, value in values.items() if isinstance(value, ClauseElement)}
+    given = {f"new_{name}": value for name, value in values.items() if name not in columns}
+    known = _creation if not columns else _creation.__wrapped__
+    statement = known(entity, tuple(given), tuple(columns.items()))
+    told = {"told_type": event_type, "told_actor": actor, "told_detail": dict(detail or {})}
+    created: Row[Any] = (await connection.execute(statement, {**given, **told})).one()
+    return created
+
+
+@lru_cache(maxsize=100)
+def _creation(entity: Entity, given: tuple[str, ...], columns: tuple[tuple[str, Any], ...]) -> Select[Any]:
+    """The statement for these columns, whose building costs more than its execution: bound values, and expressions."""
+    names = [name.removeprefix("new_") for name in given]
+    bound = {name: bindparam(f"new_{name}", type_=entity.table.c[name].type) for name in names}
+    changed = insert(entity.table).values(**bound, **dict(columns)).returning(*entity.table.c).cte("changed")
+    event = _event(
+        entity,
+        changed,
+        bindparam("told_type", type_=Text),
+        bindparam("told_actor", type_=Text),
+        bindparam("told_detail", type_=JSONB),
+        from_status=None,
     )
-    statement = select(changed).add_cte(logged.cte("logged"))
-    return (await connection.execute(statement)).one()
+    logged = insert(event_log).from_select(EVENT_COLUMNS, event)
+    return select(changed).add_cte(logged.cte("logged"))
 
 
 async def transition(
@@ -180,26 +216,38 @@ def _change(
         .cte("changed")
     )
     from_status = select(before.c[entity.status_name]).scalar_subquery() if entity.status_name else None
-    logged = insert(event_log).from_select(
-        EVENT_COLUMNS, _event(entity, changed, event_type, actor, detail, from_status=from_status)
+    event = _event(
+        entity,
+        changed,
+        literal(event_type),
+        literal(actor),
+        literal(dict(detail or {}), JSONB),
+        from_status=from_status,
     )
+    logged = insert(event_log).from_select(EVENT_COLUMNS, event)
     return select(changed).add_cte(logged.cte("logged"))
 
 
 def _event(
-    entity: Entity, changed: Any, event_type: str, actor: str, detail: Mapping[str, Any] | None, *, from_status: Any
+    entity: Entity,
+    changed: Any,
+    event_type: ColumnElement[str],
+    actor: ColumnElement[str],
+    detail: ColumnElement[Any],
+    *,
+    from_status: Any,
 ) -> Select[Any]:
     return select(
         changed.c.event_xid,
         literal(Retention.AUDIT.value),
         literal(entity.aggregate.value),
         cast(changed.c[entity.key_name], Text),
-        literal(event_type),
+        event_type,
         from_status if from_status is not None else literal(None, Text),
         changed.c[entity.status_name] if entity.status_name else literal(None, Text),
         changed.c.version,
-        literal(actor),
-        literal(dict(detail or {}), JSONB),
+        actor,
+        detail,
     )
 
 

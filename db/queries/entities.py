@@ -22,7 +22,7 @@ from db.tables.tasks import tasks
 from db.tables.workflows import workflow_executions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entity:
     """A versioned row with an event stream. `kind` is its name in messages."""
 

@@ -126,8 +126,11 @@ async def release(connection: AsyncConnection, execution_id: UUID, fence: int, h
 
 
 async def postpone(connection: AsyncConnection, execution_id: UUID, fence: int, seconds: float) -> bool:
-    """Keep the lease for so long and let nobody work on it; then it is runnable again. False if it is not ours."""
-    values = {"lease_until": _ahead(literal(seconds, Float))}
+    """Keep the lease for so long and let nobody work on it; then it is runnable again. False if it is not ours.
+
+    The fence is given up with it, lest a renewal that is under way prolongs the lease.
+    """
+    values = {"lease_until": _ahead(literal(seconds, Float)), "fence": executions.c.fence + 1}
     return await _change_fenced(connection, execution_id, fence, values, executions.c.lease_owner.is_not(None))
 
 

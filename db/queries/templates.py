@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.tables.workflows import workflow_templates
 
+LATEST_VERSION = select(func.max(workflow_templates.c.template_version)).where(
+    workflow_templates.c.template_name == bindparam("wanted")
+)
+
 
 async def latest_version(connection: AsyncConnection, name: str) -> int | None:
     """The newest version of the template, or None when there is no such template."""
-    statement = select(func.max(workflow_templates.c.template_version)).where(
-        workflow_templates.c.template_name == name
-    )
-    version: int | None = (await connection.execute(statement)).scalar()
+    version: int | None = (await connection.execute(LATEST_VERSION, {"wanted": name})).scalar()
     return version
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from tests.benchmarks import live, reads, repeated, reports
+from tests.benchmarks import live, reads, repeated, reports, workflows
 from tests.benchmarks.load import ROOT
 from tests.benchmarks.report import Figure, show, write
 
@@ -15,6 +15,7 @@ BENCHMARKS: Mapping[str, Callable[[Console], list[Figure]]] = {
     "repeated": repeated.run,
     "reports": reports.run,
     "live": live.run,
+    "workflows": workflows.run,
 }
 REPORT = ROOT / "build" / "bench.json"
 INTERRUPTED = 130

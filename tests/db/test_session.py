@@ -15,9 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import InvalidInput, Unavailable
+from app.domain.events import Aggregate
 from app.domain.ids import new_id
 from db.embedded import EmbeddedServer
-from db.session import Database
+from db.session import Database, raw_connection
 from db.tables.tasks import tasks
 
 
@@ -94,6 +95,48 @@ async def test_hooks_run_after_a_commit_and_only_then(database: Database) -> Non
     assert seen == [0]
     assert await count_tasks(database) == 1
     await committed.close()
+
+
+ADD = "INSERT INTO tasks (task_id, title) VALUES ($1, $2) RETURNING title"
+
+
+async def test_a_change_of_one_statement_is_told_after_its_commit_and_only_then(database: Database) -> None:
+    seen: list[object] = []
+    database.after_commit(seen.append)
+    changes = frozenset({Aggregate.TASK})
+    row = await database.change(ADD, [new_id(), "Build it"], changes)
+    assert (row and tuple(row), seen) == (("Build it",), [changes])
+    with pytest.raises(InvalidInput):
+        await database.change(ADD, [new_id(), ""], changes)
+    assert await database.change("UPDATE tasks SET title = 'Never' WHERE false RETURNING title") is None
+    assert (seen, await count_tasks(database)) == ([changes, None], 1)
+
+
+async def test_a_change_that_loses_a_deadlock_is_run_again(database: Database) -> None:
+    first, second = sorted([await a_task(database), await a_task(database)])
+    meeting = asyncio.Barrier(2)
+    locks = "SELECT FROM tasks WHERE task_id = $1 FOR UPDATE"
+
+    async def other(session: AsyncConnection) -> None:
+        driver = await raw_connection(session)
+        # only the statement, which waits the longest, looks for deadlocks: it is the one that loses
+        await driver.execute("SET LOCAL deadlock_timeout = '10s'")
+        await driver.execute(locks, second)
+        await meeting.wait()
+        await asyncio.sleep(0.1)
+        await driver.execute(locks, first)
+
+    async def statement() -> Any:
+        await meeting.wait()
+        return await database.change(
+            "WITH one AS (UPDATE tasks SET attempts = attempts + 1 WHERE task_id = $1 RETURNING task_id) "
+            "UPDATE tasks SET attempts = attempts + 1 FROM one WHERE tasks.task_id = $2 RETURNING attempts",
+            [first, second],
+        )
+
+    _, row = await asyncio.gather(database.transact(other), statement())
+    assert row["attempts"] == 1
+    assert await database.fetch_value("SELECT array_agg(attempts) FROM tasks") == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +244,12 @@ class TestRestart:
 
         await asyncio.gather(*(a_task(used) for _ in range(10)))
         assert await asyncio.gather(*(count_tasks(used) for _ in range(4))) == [10] * 4
+
+    async def test_changes_of_one_statement_go_on_after_it(self, used: Database, postgres: EmbeddedServer) -> None:
+        await asyncio.to_thread(postgres.restart)
+
+        await asyncio.gather(*(used.change(ADD, [new_id(), "Build it"]) for _ in range(10)))
+        assert await count_tasks(used) == 10
 
     async def test_a_transaction_in_the_middle_is_a_typed_error(self, used: Database, postgres: EmbeddedServer) -> None:
         async def work(session: AsyncConnection) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.engine import Row
 
 from app.domain.agents import AgentRole
@@ -267,6 +267,15 @@ async def events_of(database: Database, entity_id: object) -> list[str]:
 
 async def count(database: Database, table: Any) -> int:
     return int((await rows_of(database, select(func.count()).select_from(table)))[0][0])
+
+
+TABLES = ("checkpoints", "checkpoint_writes", "checkpoint_blobs")
+
+
+async def stored(database: Database) -> list[int]:
+    """How many rows the tables of the checkpoints have."""
+    sql = "SELECT " + ", ".join(f"(SELECT count(*) FROM langgraph.{table})" for table in TABLES)  # noqa: S608
+    return list((await rows_of(database, text(sql)))[0])
 
 
 async def store_template(database: Database, name: str, *phases: Mapping[str, Any]) -> None:

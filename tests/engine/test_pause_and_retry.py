@@ -198,11 +198,10 @@ async def test_a_task_that_fails_for_good_while_paused_can_be_put_back_before_th
     assert await errors_of(database, execution_id) == []
 
 
-# the visits of a worker: 1 template, 2 start, 3-6 first checkpoints, 7 first phase begins, 8 its interrupt, 9 first
-# phase is judged, 10-12 checkpoints, 13 second phase begins
+# the visits of a worker: 1 template, 2 the execution starts with its first phase, 3 that is judged, 4 the second begins
 FREEZES = [
-    *[(4, "before"), (7, "before"), (7, "fence"), (7, "after"), (8, "before"), (9, "fence"), (11, "before")],
-    (13, "fence"),
+    *[(2, "after"), (3, "before"), (3, "fence"), (3, "after")],
+    *[(4, "before"), (4, "fence"), (4, "after")],
 ]
 
 
@@ -229,7 +228,7 @@ async def test_a_worker_frozen_through_pause_and_resume_doubles_nothing(
     await assert_done_once(database, execution_id, ("paused", "resumed"))
 
 
-@pytest.mark.parametrize(("visit", "moment"), [(7, "fence"), (9, "fence"), (11, "before")])
+@pytest.mark.parametrize(("visit", "moment"), [(3, "fence"), (3, "after"), (4, "fence")])
 async def test_a_worker_stops_by_itself_when_its_execution_was_paused(
     engine_database: Database, workers: Workers, visit: int, moment: str
 ) -> None:
@@ -506,7 +505,7 @@ async def assert_retried_once(database: Database, execution_id: UUID) -> None:
     ]
 
 
-@pytest.mark.parametrize(("visit", "moment"), [(11, "before"), (13, "fence"), (13, "after"), (14, "before")])
+@pytest.mark.parametrize(("visit", "moment"), [(3, "after"), (4, "fence"), (4, "after"), (5, "before")])
 async def test_a_worker_frozen_through_failure_and_retry_doubles_nothing(
     engine_database: Database, workers: Workers, visit: int, moment: str
 ) -> None:

@@ -3,20 +3,21 @@
 `python -m tests.engine.worker_process` loads everything once and then forks a worker for each line of JSON on its
 standard input: `{"url", "name", "lease", "log", "signal", "visit", "moment"}`; it answers with the process id. The
 worker sends itself `signal` (9: SIGKILL, 19: SIGSTOP; 0: none) at its n-th visit to the database (`visit`, counted over
-transactions and checkpoints, claims left out), at one of four moments: `before` the transaction, in it just before the
-`fence` is checked, `inside` it when all is written, or `after` its commit; or at its n-th claim that found something
-(`claimed`). SIGUSR1 disarms it. `poll` and `concurrency` may be given too: seconds between two looks for work, and
-executions at once.
+transactions, claims left out), at one of four moments: `before` the transaction, in it just before the `fence` is
+checked, `inside` it when all is written, or `after` its commit; a transaction of one statement has only the first and
+the last. Or at its n-th claim that found something (`claimed`). SIGUSR1 disarms it. `poll` and `concurrency` may be
+given too: seconds between two looks for work, and executions at once.
+
+Its function `note` writes the key of each call to its standard output, which is the log.
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.errors import Unavailable
 from app.domain.events import Aggregate
 from app.engine import runner
-from app.engine.checkpoints import FencedSaver
+from app.engine.functions import Call
 from app.engine.leases import Execution
 from app.engine.runner import Worker
 from app.live.hints import HintSender
@@ -65,8 +66,8 @@ class Trap:
 
 
 def set_trap(trap: Trap) -> None:
-    """Let every transaction and every visit of a saver pass by the trap."""
-    real_transact, real_cursor, real_hold = Database.transact, FencedSaver._cursor, Execution.hold
+    """Let every transaction pass by the trap."""
+    real_transact, real_change, real_hold = Database.transact, Database.change, Execution.hold
     current: ContextVar[int] = ContextVar("visit")
 
     async def transact(
@@ -87,14 +88,14 @@ def set_trap(trap: Trap) -> None:
         trap.at(visit, "after")
         return result
 
-    @contextlib.asynccontextmanager
-    async def cursor(self: FencedSaver, *, pipeline: bool = False) -> AsyncIterator[Any]:
+    async def change(
+        self: Database, sql: str, arguments: Sequence[Any] = (), changes: frozenset[Aggregate] | None = None
+    ) -> Any:
         visit = trap.enter()
         trap.at(visit, "before")
-        async with real_cursor(self, pipeline=pipeline) as found:
-            yield found
-            trap.at(visit, "inside")
+        row = await real_change(self, sql, arguments, changes)
         trap.at(visit, "after")
+        return row
 
     async def hold(self: Execution, session: AsyncConnection) -> None:
         trap.at(current.get(), "fence")
@@ -110,7 +111,13 @@ def set_trap(trap: Trap) -> None:
     vars(runner)["claim"] = claim
     Execution.hold = hold  # type: ignore[method-assign]
     Database.transact = transact  # type: ignore[method-assign]
-    FencedSaver._cursor = cursor  # type: ignore[method-assign]
+    Database.change = change  # type: ignore[method-assign]
+
+
+async def note(call: Call) -> dict[str, Any]:
+    """Write down that it was called, and how many phases came before."""
+    print(f"called {call.key}", flush=True)  # noqa: T201
+    return {"number": sum(result["number"] for result in call.results.values()) + 1}
 
 
 async def work(order: dict[str, Any]) -> None:
@@ -126,6 +133,7 @@ async def work(order: dict[str, Any]) -> None:
         lease_seconds=order["lease"],
         concurrency=order.get("concurrency", 4),
         first_backoff=0.1,
+        functions={"note": note},
     )
     await worker.start()
     await stopping.wait()

@@ -52,7 +52,7 @@ def test_a_template_with_all_kinds_of_phases_is_read_with_its_defaults() -> None
             "name: String should match pattern '^[a-z][a-z0-9]*(-[a-z0-9]+)*$' (lower-case words joined by hyphens, "
             "such as technical-review)",
         ),
-        (template({**DECIDE, "kind": None}), "kind is one of decision, task, parallel, gate"),
+        (template({**DECIDE, "kind": None}), "kind is one of decision, task, parallel, gate, function"),
         (template({"name": "x"}), "phases.0: Unable to extract tag using discriminator 'kind' (give kind: decision, "
                                   "task, parallel or gate)"),
         (template({**DECIDE, "qestion": "x"}), "phases.0.qestion: unknown key (did you mean question?)"),

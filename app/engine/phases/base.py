@@ -54,7 +54,12 @@ class Failed:
     retry_phase: str | None = None
 
 
-Judgement = Waiting | Done | Failed
+@dataclass(frozen=True)
+class Own:
+    """The worker itself must act now, outside of the transaction."""
+
+
+Judgement = Waiting | Done | Failed | Own
 
 
 class PhaseKind(Protocol):

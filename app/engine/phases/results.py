@@ -1,7 +1,7 @@
 """The results of phases, as later phases are given them and as checks measure them.
 
 task → the task's result; parallel → result by task; decision → the open parts of the decision; gate → its status with
-the measured checks. Always those of the latest completed pass.
+the measured checks; function → what it returned. Always those of the latest completed pass.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.templates import DecisionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.domain.templates import DecisionPhase, FunctionPhase, GatePhase, ParallelPhase, TaskPhase
 from app.engine.leases import Execution
 from db.queries.phase_results import decisions_by_id, latest_gates
 from db.queries.steps import completed_steps, task_results
@@ -27,6 +27,7 @@ async def results_of(session: AsyncConnection, execution: Execution, names: Iter
         **await _of_tasks(session, execution, steps),
         **await _of_decisions(session, execution, steps),
         **await _of_gates(session, execution, steps),
+        **{step.phase: step.outcome["result"] for step in _of_kind(execution, steps, FunctionPhase)},
     }
     return {phase.name: found[phase.name] for phase in execution.template.phases if phase.name in found}
 
