@@ -51,7 +51,7 @@ from graphql_schema.http_transport import BODY_LIMIT
 from graphql_schema.read_cache import ReadCache
 from graphql_schema.schema import build_schema
 from graphql_schema.streams.hub import StreamHub
-from graphql_schema.transport.uvicorn_protocols import chosen_protocols
+from graphql_schema.transport.uvicorn_protocols import PLAIN_ASGI, chosen_protocols
 from graphql_schema.trusted import document_store
 from graphql_schema.view import GraphQLView
 
@@ -233,7 +233,7 @@ async def run_api(settings: Settings, url: str, *, with_worker: bool, first_toke
     """Serve until SIGTERM or SIGINT; open requests get ten seconds, sockets are told to come again."""
     app = create_app(settings, url, with_worker=with_worker)
     drain: Drain = app.state.drain
-    protocols = chosen_protocols()
+    protocols = PLAIN_ASGI if settings.plain_asgi else chosen_protocols()
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         description="Megabytes of each process in which answers to queries are kept while nothing that they read "
         "changes; 0 keeps none.",
     )
+    plain_asgi: bool = Field(
+        default=False,
+        description="Write to WebSockets message by message, as ASGI has it, instead of frames that are made once for "
+        "all; slower.",
+    )
     worker_concurrency: int = Field(default=8, ge=1, le=256, description="Executions that one worker runs at once.")
     lease_seconds: float = Field(default=15.0, ge=1.0, le=600.0, description="How long a worker's lease lasts.")
     log_level: str = Field(default="WARNING", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from typing import Any
 
@@ -44,27 +44,36 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Told:
-    """A rendered event, with its place in the log."""
+    """A rendered event."""
 
-    place: Key
+    event: EventRecord
     payload: Payload
+
+    @property
+    def place(self) -> Key:
+        """Where it is in the log."""
+        return self.event.position.key
 
 
 @dataclass(eq=False)
 class Member:
-    """One receiver; it has had everything up to `place`."""
+    """One receiver; it has had everything up to `place`, and what its snapshot shows."""
 
     receiver: Receiver
     place: Key
+    snapshot: Snapshot = field(default_factory=Snapshot)
     task: asyncio.Task[None] | None = field(default=None)
 
     def take(self, told: Sequence[Told], payloads: Sequence[Payload]) -> None:
         """Hand on what this one has not had. `payloads` are those of `told`, listed once for all members."""
-        if told[0].place <= self.place:
-            payloads = [each.payload for each in told if each.place > self.place]
+        if told[0].place <= self.place or not self.snapshot.is_behind(told[0].place):
+            new = (each for each in told if each.place > self.place)
+            payloads = [each.payload for each in new if not self.snapshot.shows(each.event)]
         if payloads:
             self.receiver.deliver(payloads)
-            self.place = max(self.place, told[-1].place)
+        self.place = max(self.place, told[-1].place)
+        if self.snapshot.is_behind(self.place):
+            self.snapshot = Snapshot()
 
 
 class SharedStream:
@@ -180,7 +189,7 @@ class SharedStream:
         for start in range(0, len(told), BATCH):
             bodies += await self._render(told[start : start + BATCH])
         return [
-            Told(_place(each), Payload(body, self._latest_of(each.event)))
+            Told(each.event, Payload(body, self._latest_of(each.event)))
             for each, body in zip(told, bodies, strict=True)
             if body is not None
         ]
@@ -205,11 +214,12 @@ class SharedStream:
         try:
             refuse_unfinished(opening.after)
             async with self._tail.follow(opening.wanted, opening.after) as follower:
-                snapshot = Snapshot({})
                 if opening.snapshot:
-                    snapshot = await Snapshot.read(opening, follower.position, self._tail.database, self._context)
-                    await self._catch_up(member, self._of_snapshot(snapshot))
-                await self._catch_up(member, self._missed(follower, snapshot))
+                    place, identity = follower.position, self._tail.database
+                    member.snapshot = await Snapshot.read(opening, place, identity, self._context)
+                    await self._catch_up(member, self._of_snapshot(member.snapshot))
+                    member.snapshot = replace(member.snapshot, events=())
+                await self._catch_up(member, self._missed(follower, member.snapshot))
                 member.place = max(member.place, follower.position.key)
                 self._joining.discard(member)
                 self._members.add(member)

@@ -1,7 +1,8 @@
 """What is there when a stream begins: told as events of the type `snapshot`, one for each object.
 
 The stream follows the log from before the snapshot is read, so nothing lies between the two; what the snapshot shows
-already is left out of what follows.
+already is left out of what follows. That can come long after the snapshot: the log is read up to the oldest transaction
+that still writes, the snapshot is not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sqlalchemy import Text, cast, func
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.domain.errors import InvalidInput, ResyncRequired
 from app.live.cursor import DatabaseIdentity, decode_cursor
@@ -33,39 +35,51 @@ HUB = "hub"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The objects' ids with their versions, as payloads' events."""
+    """The objects as payloads' events.
 
-    versions: Mapping[str, int]
-    events: Sequence[EventRecord] = field(default=())
+    `ahead`: the versions of those whose last change the stream may still come to; `until`: a transaction id from which
+    on no change is part of the snapshot.
+    """
+
+    events: Sequence[EventRecord] = ()
+    ahead: Mapping[str, int] = field(default_factory=dict)
+    until: int = 0
 
     @classmethod
     async def read(cls, opening: Opening, position: Position, database: DatabaseIdentity, context: ReadContext) -> Self:
         """What is there now. Raises `InvalidInput` when it is too much, `Unavailable`."""
         statement = compile_statement(*_rows(opening))
-        rows: Sequence[str] = await statement.fetch(context, opening.variables)
+        until, *rows = await statement.fetch(context, opening.variables)
         if len(rows) > SNAPSHOT_MAX:
             raise InvalidInput(
                 f"The snapshot has more than {SNAPSHOT_MAX} objects. Narrow it by `filter`, or page through the "
                 "connection and follow without a snapshot.",
                 SNAPSHOT,
             )
-        versions = {id_: int(version) for version, id_ in (row.split(" ", 1) for row in rows)}
+        found = [(int(version), int(xid), id_) for version, xid, id_ in (row.split(" ", 2) for row in rows)]
         unfinished = position._replace(xid=UNFINISHED[0], id=UNFINISHED[1])
-        last = len(versions) - 1
+        last = len(found) - 1
         events = [
             _event(opening, database, position if at == last else unfinished, id_, version)
-            for at, (id_, version) in enumerate(versions.items())
+            for at, (version, _, id_) in enumerate(found)
         ]
-        return cls(versions, events)
+        ahead = {id_: version for version, xid, id_ in found if xid >= position.xid}
+        return cls(events, ahead, int(until))
 
     def shows(self, event: EventRecord) -> bool:
         """Whether the event's change is part of the snapshot."""
-        version = self.versions.get(event.entity_id)
+        version = self.ahead.get(event.entity_id)
         return version is not None and event.version is not None and event.version <= version
+
+    def is_behind(self, key: tuple[int, int]) -> bool:
+        """Whether nothing from this place in the log on is part of the snapshot."""
+        return not self.ahead or key[0] >= self.until
 
 
 def _rows(opening: Opening) -> tuple[Any, Builder]:
-    """The ids and versions of all objects that the stream is about, in the order of their ids."""
+    """The first transaction id that had not been given out; then of all objects that the stream is about, in the order
+    of their ids: the version, the transaction of its last event, and the id.
+    """
     before = opening.build
     selection = Selection(before.selection.schema, before.selection.fragments, before.selection.decisions)
     build = Builder(selection, before.rights, before.entities)
@@ -80,10 +94,11 @@ def _rows(opening: Opening) -> tuple[Any, Builder]:
         *conditions_of(build, opening.root, (opening.root.key,), type_).on(row),
     ]
     key = row[row.entity.key[0]]
-    version = row[row.entity.table.c.version]
-    told = func.concat(cast(version, Text), " ", cast(key, Text))
+    columns = row.entity.table.c
+    told = func.concat_ws(" ", cast(row[columns.version], Text), cast(row[columns.event_xid], Text), cast(key, Text))
     found = row.source(*conditions).add_columns(told).order_by(key).limit(SNAPSHOT_MAX + 1)
-    return func.array(found.correlate_except(*row.own).scalar_subquery()), build
+    objects = func.array(found.correlate_except(*row.own).scalar_subquery(), type_=ARRAY(Text))
+    return func.array_prepend(cast(func.pg_snapshot_xmax(func.pg_current_snapshot()), Text), objects), build
 
 
 def _narrowed(build: Builder, row: Row, narrowing: Narrowing, opening: Opening) -> Any:

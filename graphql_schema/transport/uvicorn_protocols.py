@@ -46,6 +46,10 @@ class Protocols(NamedTuple):
     http: type[asyncio.Protocol] | str
 
 
+PLAIN_ASGI = Protocols("websockets-sansio", "httptools")
+"""uvicorn's own."""
+
+
 def chosen_protocols() -> Protocols:
     """The protocols below, or uvicorn's own where this version of it is not what they lean on."""
     missing = [
@@ -54,7 +58,7 @@ def chosen_protocols() -> Protocols:
     ]
     if missing:
         log.warning("sockets are served by plain ASGI: this uvicorn is not known", missing=missing)
-        return Protocols("websockets-sansio", "httptools")
+        return PLAIN_ASGI
     return Protocols(FrameProtocol, CuttableProtocol)
 
 

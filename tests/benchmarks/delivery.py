@@ -21,8 +21,8 @@ from rich.console import Console
 
 from graphql_schema.streams.delivery import Payload
 from graphql_schema.transport.endings import SocketLimits
-from graphql_schema.transport.uvicorn_protocols import Protocols, chosen_protocols
-from tests.graphql.transport.conftest import PLAIN_ASGI, serve
+from graphql_schema.transport.uvicorn_protocols import PLAIN_ASGI, Protocols, chosen_protocols
+from tests.graphql.transport.conftest import serve
 from tests.graphql.transport.feeding import FOLLOW, Feed
 from tests.graphql.transport.raw import RawSocket
 

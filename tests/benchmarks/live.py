@@ -59,8 +59,8 @@ class Variant:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-VARIANTS = (Variant("hub", 30.0, 3.5),)
-"""The hub as it comes. A setting for plain ASGI makes a further one: `Variant("hub, plain ASGI", 15.0, 1.8, {…})`."""
+VARIANTS = (Variant("hub", 30.0, 3.5), Variant("hub, plain ASGI", 15.0, 1.8, {"HUB_PLAIN_ASGI": "true"}))
+"""The hub as it comes, with frames made once; and by ASGI's messages, as another server than uvicorn would have it."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,16 @@ from rich.console import Console
 
 from tests.benchmarks.fanout_crowd import Recorded
 from tests.benchmarks.fanout_frames import Reader, client_frame, frames
-from tests.benchmarks.live import STARLETTE, STRAWBERRY, STRAWBERRY_SQL, Plan, Variant, fan_out_figures, run
+from tests.benchmarks.live import (
+    STARLETTE,
+    STRAWBERRY,
+    STRAWBERRY_SQL,
+    VARIANTS,
+    Plan,
+    Variant,
+    fan_out_figures,
+    run,
+)
 from tests.benchmarks.live_figures import AtMost
 from tests.benchmarks.live_latency import ANSWER, BEGIN, COMMIT, Deliveries, Load, figures, judge, without
 from tests.benchmarks.load import WrongAnswer
@@ -21,6 +30,7 @@ SMALLEST = Plan(
     seconds=0.1,
     idle=0.2,
     load=Load(seconds=1.0),
+    variants=VARIANTS[:1],
 )
 
 

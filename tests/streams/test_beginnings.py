@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.domain.agents import AgentStatus
 from app.domain.principals import Principal, Role
@@ -59,6 +60,24 @@ async def test_what_the_snapshot_shows_is_not_told_again(live: Live, monkeypatch
     assert [(each["eventType"], each["version"], each["task"]["title"]) for each in told] == [
         ("snapshot", task.version, "Build it"),
         ("snapshot", 3, "Another"),
+        ("created", 1, "After"),
+    ]
+
+
+async def test_what_the_snapshot_shows_is_not_told_again_when_the_log_comes_to_it_late(live: Live) -> None:
+    """The snapshot shows what is committed; the log stands still before an older transaction that still writes."""
+    await an_agent(live.database)
+    await live.settled()
+    async with live.database.engine.begin() as older:
+        await older.execute(text("SELECT pg_current_xact_id()"))
+        await a_running_task(live.database, title="Shown")
+        listener = await listen(live.streams, SNAPSHOT)
+        (shown,) = await listener.take(1)
+        await eventually(lambda: live.streams.members == 1)
+        await a_task(live.database, "After")
+    (after,) = await listener.take(1)
+    assert [(each["eventType"], each["version"], each["task"]["title"]) for each in (shown, after)] == [
+        ("snapshot", 3, "Shown"),
         ("created", 1, "After"),
     ]
 

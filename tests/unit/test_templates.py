@@ -54,7 +54,7 @@ def test_a_template_with_all_kinds_of_phases_is_read_with_its_defaults() -> None
         ),
         (template({**DECIDE, "kind": None}), "kind is one of decision, task, parallel, gate, function"),
         (template({"name": "x"}), "phases.0: Unable to extract tag using discriminator 'kind' (give kind: decision, "
-                                  "task, parallel or gate)"),
+                                  "task, parallel, gate or function)"),
         (template({**DECIDE, "qestion": "x"}), "phases.0.qestion: unknown key (did you mean question?)"),
         (template(DECIDE, {**WORK, "task": {"name": "a", "title": "A", "rol": "qa"}}),
          "phases.1.task.rol: unknown key (did you mean role?)"),

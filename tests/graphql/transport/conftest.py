@@ -21,7 +21,7 @@ from app.web.server import DrainingServer, port_of
 from graphql_schema.http_transport import BODY_LIMIT
 from graphql_schema.streams.delivery import Streams
 from graphql_schema.transport.endings import SocketLimits
-from graphql_schema.transport.uvicorn_protocols import Protocols, chosen_protocols
+from graphql_schema.transport.uvicorn_protocols import PLAIN_ASGI, Protocols, chosen_protocols
 from graphql_schema.view import GraphQLView
 from tests.graphql.transport.schema import running, schema
 from tests.graphql.transport.single import SingleStreams
@@ -32,7 +32,6 @@ QUICK = SocketLimits(
 )
 
 
-PLAIN_ASGI = Protocols("websockets-sansio", "httptools")
 BOTH_WAYS = pytest.mark.parametrize("protocols", [chosen_protocols(), PLAIN_ASGI], ids=["frames", "asgi"])
 """Sockets written to by whole frames, and by `send`."""
 

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from graphql_schema.transport.endings import SocketLimits
-from graphql_schema.transport.uvicorn_protocols import FrameProtocol, Protocols
-from tests.graphql.transport.conftest import BOTH_WAYS, PLAIN_ASGI, Served, serve
+from graphql_schema.transport.uvicorn_protocols import PLAIN_ASGI, FrameProtocol, Protocols
+from tests.graphql.transport.conftest import BOTH_WAYS, Served, serve
 from tests.graphql.transport.feeding import FOLLOW, Feed, numbered
 from tests.graphql.transport.raw import RawSocket
 from tests.graphql.transport.sockets import subscribe, until, welcomed

@@ -12,8 +12,8 @@ import pytest
 from app.domain.principals import Principal, Role
 from graphql_schema.event_stream import next_event
 from graphql_schema.transport.endings import SocketLimits
-from graphql_schema.transport.uvicorn_protocols import Protocols, chosen_protocols
-from tests.graphql.transport.conftest import PLAIN_ASGI, Served, serve
+from graphql_schema.transport.uvicorn_protocols import PLAIN_ASGI, Protocols, chosen_protocols
+from tests.graphql.transport.conftest import Served, serve
 from tests.graphql.transport.feeding import FOLLOW, Feed, numbered
 from tests.graphql.transport.schema import running
 from tests.graphql.transport.sockets import until, welcomed

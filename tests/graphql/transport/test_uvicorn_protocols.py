@@ -9,8 +9,8 @@ from structlog.typing import EventDict
 
 from graphql_schema.transport import uvicorn_protocols
 from graphql_schema.transport.endings import SocketLimits
-from graphql_schema.transport.uvicorn_protocols import UNSENT_BYTES, FrameProtocol, chosen_protocols
-from tests.graphql.transport.conftest import PLAIN_ASGI, Served, serve
+from graphql_schema.transport.uvicorn_protocols import PLAIN_ASGI, UNSENT_BYTES, FrameProtocol, chosen_protocols
+from tests.graphql.transport.conftest import Served, serve
 from tests.graphql.transport.feeding import FOLLOW, Feed, numbered
 from tests.graphql.transport.raw import RawSocket
 from tests.graphql.transport.sockets import until
