@@ -23,6 +23,7 @@ from app.services.workflows import retry_workflow as retry
 from db.queries.boundaries import Boundary, EndedStep, NextStep, cross
 from db.session import Database
 from db.tables.events import event_log
+from db.tables.workflows import workflow_executions
 from tests.engine.conftest import StartWorker
 from tests.engine.processes import Workers, has_state, state_of
 from tests.engine.team import (
@@ -366,6 +367,34 @@ async def test_a_boundary_whose_answer_is_lost_is_not_written_twice(
     assert [step.outcome["result"] for step in steps] == [{"number": n} for n in range(1, 6)]
     assert calls.keys == [f"{execution_id}/{name}/1" for name in NAMES]
     assert await stored(database) == [1, 0, 0]
+
+
+async def test_one_that_somebody_has_locked_waits_and_holds_up_no_other(
+    engine_database: Database, start_worker: StartWorker
+) -> None:
+    """Boundaries pass over a locked row, since others may share their transaction; then one that waits takes over."""
+    database, held = engine_database, Held()
+    locked = await five_steps(database)
+    others = [await start(database, "five-steps") for _ in range(5)]
+    await start_worker(functions={"note": held.note})
+    begun = [(1, "one", 1, "running")]
+    await until(lambda: has_path(database, locked, begun))
+    async with database.engine.begin() as session:
+        chosen = select(workflow_executions.c.execution_id).where(workflow_executions.c.execution_id == locked)
+        await session.execute(chosen.with_for_update())
+        held.go_on.set()
+        assert [await ended(database, execution_id) for execution_id in others] == ["completed"] * 5
+        assert await path_of(database, locked) == begun
+    assert await ended(database, locked) == "completed"
+    for execution_id in (locked, *others):
+        assert await told(database, execution_id) == story()
+    assert sorted(held.keys) == sorted(
+        f"{execution_id}/{name}/1" for execution_id in (locked, *others) for name in NAMES
+    )
+
+
+async def has_path(database: Database, execution_id: UUID, path: list[tuple[int, str, int, str]]) -> bool:
+    return await path_of(database, execution_id) == path
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
