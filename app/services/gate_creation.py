@@ -9,12 +9,15 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import Blocked
+from app.domain.gate_quorum import rules_of
 from app.domain.ids import new_id
 from app.domain.json_schemas import VALIDATION_CRITERIA, check_json
 from app.domain.principals import Principal
 from app.domain.quality_gates import REVIEWERS_MAX, ApprovalStatus, GateType
 from app.domain.rules import NAME_MAX, bounded_list, required_text
 from app.domain.workflows import ENDED
+from app.services.gate_evidence import evidence_of
+from app.services.gate_facts import due_at
 from app.services.references import Reference, require_known
 from db.queries import quality_gates as queries
 from db.queries.changes import create, read, transition
@@ -80,6 +83,7 @@ async def store_gate(
         ApprovalStatus.IN_REVIEW,
         "opened",
         principal.name,
+        values={**(await evidence_of(session, gate)).columns(), "due_at": due_at(rules_of(gate.validation_criteria))},
         detail=detail | {"reviewers": reviewers},
     )
     await queries.assign_reviewers(session, gate.gate_id, opened.revision, reviewers)

@@ -135,7 +135,7 @@ async def claim_task(session: AsyncConnection, principal: Principal, command: Cl
     """
     check_agent_id(command.agent_id)
     agent = await read(session, AGENT, command.agent_id)
-    task = await queries.next_claimable(session, agent.agent_role, agent.capabilities, command.task_id)
+    task = await queries.next_claimable(session, agent.agent_id, agent.agent_role, agent.capabilities, command.task_id)
     if command.task_id is not None:
         await _check_named(session, command, task, agent)
     if task is None:
@@ -170,6 +170,8 @@ async def _check_named(session: AsyncConnection, command: ClaimTask, found: Row[
     TASK_MACHINE.require(TaskStatus(task.status), TaskStatus.ASSIGNED)
     if await queries.has_open_dependencies(session, task.task_id):
         raise Blocked(f"The task {task.task_id} waits for tasks that it depends on. Nothing was changed.")
+    if task.required_agent_id not in (None, agent.agent_id):
+        raise Blocked(f"The task {task.task_id} is for {task.required_agent_id} alone. Nothing was changed.")
     missing = sorted(set(task.required_capabilities) - set(agent.capabilities))
     if missing or task.required_role not in (None, agent.agent_role):
         needs = ", ".join(missing) or f"role {task.required_role}"
@@ -265,7 +267,11 @@ async def answer_task(
         "completed",
         principal.name,
         expected_version=expected_version,
-        values={"result": result, "completed_at": func.clock_timestamp()},
+        values={
+            "result": result,
+            "completed_at": func.clock_timestamp(),
+            "answered_in_session": principal.token_id or principal.name,
+        },
         detail=task_detail(task),
     )
     await let_go(session, principal.name, task)

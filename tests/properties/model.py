@@ -118,6 +118,9 @@ class Gate(Thing):
     checks: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     """The thresholds of its checks: at most, at least."""
     escalated: bool = False
+    waived: bool = False
+    closed: bool = False
+    """Its execution has ended before its verdict."""
     verdict: str | None = None
     """The decision behind the last verdict."""
 
@@ -298,8 +301,20 @@ class State:
             self.move(task, TaskStatus.PENDING, "released")
             task.holder = None
 
+    def undecided(self, execution: Execution) -> list[Gate]:
+        """The gates of an execution that have no verdict."""
+        return [g for g in self.all(Gate) if g.execution == execution.key and g.status not in FINAL_GATES]
+
+    def close_gates(self, execution: Execution) -> None:
+        """Gates of an execution that ends wait for nothing any more."""
+        for gate in self.undecided(execution):
+            if not gate.closed:
+                gate.closed = True
+                self.amend(gate, "closed")
+
     def cancel_open(self, execution: Execution) -> None:
         """The end of an execution: nobody works for it any more."""
+        self.close_gates(execution)
         doomed = self.open_tasks(execution)
         holders = {task.holder for task in doomed if task.is_held and task.holder is not None}
         for task in doomed:

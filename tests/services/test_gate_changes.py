@@ -292,6 +292,7 @@ async def test_open_requests_learn_what_became_of_the_gate_they_ask_about(databa
             "version": escalated.version,
             "checks": escalated.automated_checks,
             "escalation_reason": "Over my head.",
+            "evidence_hash": escalated.evidence_hash,
         },
     }
     assert kept.version == request.version
