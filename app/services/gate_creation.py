@@ -9,6 +9,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import Blocked
+from app.domain.gate_conditions import require_conditions
 from app.domain.gate_quorum import rules_of
 from app.domain.ids import new_id
 from app.domain.json_schemas import VALIDATION_CRITERIA, check_json
@@ -63,12 +64,14 @@ async def store_gate(
     """
     reviewers = reviewer_names(f"{place}reviewers", command.reviewers)
     criteria = dict(command.validation_criteria)
+    checked = check_json(f"{place}validationCriteria", criteria, VALIDATION_CRITERIA)
+    require_conditions(f"{place}validationCriteria", criteria.get("criteria", ()))
     values = {
         "gate_id": new_id(),
         "gate_name": required_text(f"{place}gateName", command.gate_name, NAME_MAX),
         "workflow_execution_id": command.workflow_execution_id,
         "gate_type": command.gate_type.value,
-        "validation_criteria": check_json(f"{place}validationCriteria", criteria, VALIDATION_CRITERIA),
+        "validation_criteria": checked,
         "requested_by_decision_id": decision_id,
     }
     requested = {"requested_by_decision_id": str(decision_id) if decision_id is not None else None}

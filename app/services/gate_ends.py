@@ -36,5 +36,5 @@ async def _amend_open(
 ) -> None:
     for gate in await lock_undecided(session, execution_id):
         if (gate.closed_at is not None) == were_closed:
-            detail = gate_detail(gate) | told
+            detail = {**gate_detail(gate), **told}
             await amend(session, GATE, gate.gate_id, event_type, actor, values=values, detail=detail)

@@ -21,8 +21,9 @@ from app.domain.gate_quorum import Authors, family_of, rules_of
 from app.domain.quality_gates import ApprovalStatus
 from app.services.gate_facts import due_at, gate_detail
 from db.queries import gate_evidence as queries
-from db.queries.changes import amend, transition
-from db.queries.entities import GATE
+from db.queries.catalogue import read_spec
+from db.queries.changes import amend, read, transition
+from db.queries.entities import EXECUTION, GATE
 from db.queries.phase_results import decisions_by_id
 from db.queries.quality_gates import assign_reviewers, named_reviewers
 
@@ -39,6 +40,24 @@ async def evidence_of(
     for task in await _work(session, gate, passes):
         found += items_of_result(task.phase, task.task_name, task.result)
     return gather([*found, *items_of_checks(gate.automated_checks if checks is None else checks)])
+
+
+async def results_under_review(session: AsyncConnection, gate: Row[Any]) -> dict[str, Any]:
+    """The results of the phases under review, by phase, as checks measure them: of many tasks by task."""
+    execution = await read(session, EXECUTION, gate.workflow_execution_id)
+    spec = await read_spec(session, execution.workflow_name, execution.template_version) or {}
+    single = {phase["name"] for phase in spec.get("phases", ()) if phase["kind"] == "task"}
+    passes = await _passes(session, gate)
+    found: dict[str, Any] = {}
+    for step in passes:
+        if _is_told(step) or _is_decided(step):
+            found[step.phase] = step.outcome.get("result", {k: v for k, v in step.outcome.items() if k != "next_phase"})
+    for task in await _work(session, gate, passes):
+        if task.phase in single:
+            found[task.phase] = task.result
+        else:
+            found.setdefault(task.phase, {})[task.task_name] = task.result
+    return found
 
 
 async def authors_of(session: AsyncConnection, gate: Row[Any]) -> Authors:

@@ -9,9 +9,10 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import Blocked
+from app.domain.gate_conditions import unmet, values_of
 from app.domain.gate_quorum import Review, Tally, exclusion_of, family_of, rules_of, tally
 from app.domain.quality_gates import ReviewVerdict, failed_checks
-from app.services.gate_evidence import authors_of
+from app.services.gate_evidence import authors_of, results_under_review
 from db.queries import quality_gates as queries
 from db.queries.gate_evidence import latest_models_of, models_of_tasks
 
@@ -36,8 +37,9 @@ async def count_reviews(session: AsyncConnection, gate: Row[Any]) -> Tally:
     return tally(rules, judged, outstanding)
 
 
-def require_approvable(gate: Row[Any], counted: Tally, score: Decimal | None) -> None:
-    """Raise `Blocked` when reviews are outstanding, the quorum does not stand, or the score is below the least.
+async def require_approvable(session: AsyncConnection, gate: Row[Any], counted: Tally, score: Decimal | None) -> None:
+    """Raise `Blocked` when reviews are outstanding, the quorum does not stand, the score is below the least, or a
+    condition of the gate does not hold.
 
     `score` is the quality that the verdict sees; without one it is the mean of the reviews that count.
     """
@@ -48,6 +50,10 @@ def require_approvable(gate: Row[Any], counted: Tally, score: Decimal | None) ->
     if rules.min_score is not None and (seen is None or seen < rules.min_score):
         found = "no score was given" if seen is None else f"its score is {seen}"
         raise Blocked(_unapproved(gate, f"it asks for a score of at least {rules.min_score}, and {found}"))
+    if rules.criteria:
+        values = values_of(await results_under_review(session, gate), gate.automated_checks, seen)
+        if missed := unmet(rules.criteria, values):
+            raise Blocked(_unapproved(gate, f"these criteria are not met: {', '.join(missed)}"))
 
 
 def _missing(counted: Tally) -> str:

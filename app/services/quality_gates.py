@@ -158,7 +158,7 @@ async def settle(session: AsyncConnection, gate: Row[Any]) -> Row[Any]:
     verdict = counted.verdict()
     if verdict is ApprovalStatus.APPROVED:
         try:
-            require_approvable(gate, counted, None)
+            await require_approvable(session, gate, counted, None)
         except Blocked as blocked:
             return await _leave_to_a_human(session, gate, blocked.message)
     if verdict is None:
@@ -313,7 +313,7 @@ def _require_person(gate: Row[Any], principal: Principal) -> None:
 async def _require_approvable(session: AsyncConnection, gate: Row[Any], score: Decimal | None) -> None:
     """Raise `Blocked` unless the reviews, the score and the gate's criteria let it be approved."""
     counted = await count_reviews(session, gate)
-    require_approvable(gate, counted, score)
+    await require_approvable(session, gate, counted, score)
 
 
 def _require_version(gate: Row[Any], expected: int | None) -> None:

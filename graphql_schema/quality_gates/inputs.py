@@ -23,8 +23,9 @@ CRITERIA = (
     'What must hold for the gate to pass, a JSON object. {"verdict_by": "human"} leaves the verdict to a person, '
     '"quorum" to the reviewers. "quorum": how many approving reviews are needed, or "all"; only those of independent '
     'reviewers count, unless "allow_self_review" or "allow_same_model_family" is true. "min_score": the least score, '
-    'from 0 to 10. "timeout_seconds" and "escalate_to": when, and to whom, a missing verdict is escalated. "phases": '
-    "whose results are under review; all completed ones when left out."
+    'from 0 to 10. "criteria": conditions in CEL over `results`, `checks` and `score`, which must hold for an '
+    'approval. "timeout_seconds" and "escalate_to": when, and to whom, a missing verdict is escalated. "phases": whose '
+    "results are under review; all completed ones when left out."
 )
 
 

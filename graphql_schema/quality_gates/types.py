@@ -47,7 +47,18 @@ class AutomatedCheck:
     measured: float | None = item("measured", description="The value; null when there was no number to be found.")
     at_most: float | None = item("at_most", description="The value must not be above this; null when it may.")
     at_least: float | None = item("at_least", description="The value must not be below this; null when it may.")
-    passed: bool = item("passed", description="Whether there is a value, and it keeps to the thresholds.")
+    passed: bool = item(
+        "passed", description="Whether there is a value that keeps to the thresholds, and the criteria hold."
+    )
+    criteria: str | None = item("criteria", description="A condition in CEL that must hold to pass; null for none.")
+    command: str | None = item("command", description="The command whose value it is, run by an agent; null for none.")
+    task_id: strawberry.ID | None = item(
+        "task_id", description="The UUID of the task in which the command was run; null without one, and before."
+    )
+    skipped: bool | None = item(
+        "skipped", description="True where the check was left out, since its `when` did not hold; null otherwise."
+    )
+    error: str | None = item("error", description="Why there is no value; null where there is nothing to say.")
 
 
 @strawberry.type(
