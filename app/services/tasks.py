@@ -26,6 +26,7 @@ from app.domain.principals import Principal
 from app.domain.rules import NAME_MAX, PERCENT, TEN_POINT, bounded_list, clean_text, required_text
 from app.domain.tasks import HELD, REASON_MAX, TASK_MACHINE, TaskKind, TaskStatus
 from app.domain.workflows import ENDED
+from app.services.assignment_ends import end_assignments
 from app.services.workload import follow_load
 from db.queries import tasks as queries
 from db.queries.changes import append, read, transition
@@ -341,18 +342,23 @@ async def release_task(session: AsyncConnection, principal: Principal, command: 
         values=RELEASED,
         detail=task_detail(task) | {"reason": reason},
     )
+    await end_assignments(session, [task.task_id], principal.name)
     await let_go(session, principal.name, task)
     return released
 
 
 async def release_tasks_of(session: AsyncConnection, agent_ids: Collection[str], actor: str, reason: str) -> int:
-    """Give back every task that the agents hold; how many there were. The agents' status is the caller's to set."""
+    """Give back every task that the agents hold, and end the models' work on them; how many there were.
+
+    The agents' status is the caller's to set.
+    """
     held = await queries.held_by(session, agent_ids)
     if held:
         details = {str(task.task_id): task_detail(task) | {"reason": reason} for task in held}
         await transition_all(
             session, TASK, held, TaskStatus.PENDING, "released", actor, values=RELEASED, details=details
         )
+        await end_assignments(session, [task.task_id for task in held], actor)
     return len(held)
 
 

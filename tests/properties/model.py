@@ -13,7 +13,7 @@ from app.domain.agents import AGENT_MACHINE, AgentRole, AgentStatus
 from app.domain.errors import ErrorCode
 from app.domain.events import Aggregate
 from app.domain.machines import Machine
-from app.domain.model_assignments import ASSIGNMENT_MACHINE
+from app.domain.model_assignments import ASSIGNMENT_MACHINE, AssignmentStatus
 from app.domain.principals import Principal, Role
 from app.domain.quality_gates import GATE_MACHINE, ApprovalStatus
 from app.domain.tasks import TASK_MACHINE, TaskKind, TaskStatus
@@ -299,7 +299,14 @@ class State:
         """The agent gives everything back; its status is the caller's to set."""
         for task in self.held_by(agent):
             self.move(task, TaskStatus.PENDING, "released")
+            self.end_models(task)
             task.holder = None
+
+    def end_models(self, task: Task) -> None:
+        """A task went back to the pool: nobody's model works on it any more."""
+        for assignment in self.all(Assignment):
+            if assignment.task == task.key and assignment.status is AssignmentStatus.ACTIVE:
+                self.move(assignment, AssignmentStatus.CANCELLED, "cancelled")
 
     def undecided(self, execution: Execution) -> list[Gate]:
         """The gates of an execution that have no verdict."""
