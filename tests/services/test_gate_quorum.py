@@ -13,11 +13,13 @@ from app.domain.quality_gates import ApprovalStatus, GateType
 from app.services.gate_changes import AssignReviewers, assign_reviewers
 from app.services.gate_creation import CreateGate, create_gate
 from app.services.quality_gates import OpenGate, decide_gate, open_gate
+from app.services.tasks import ClaimTask, claim_task
 from db.session import Database
 from db.tables.decisions import decisions
 from db.tables.quality_gates import gate_reviewers, quality_gates
+from db.tables.tasks import tasks
 from tests.services.deciding import JOHN, a_verdict
-from tests.services.makers import ADMIN, SEALER, a_running_task, an_execution, count, events_of, row_of, run
+from tests.services.makers import ADMIN, SEALER, a_request, a_running_task, an_execution, count, events_of, row_of, run
 from tests.services.reviewing import (
     CLAUDE,
     GLM,
@@ -249,3 +251,14 @@ async def test_criteria_that_say_nothing_are_refused(database: Database, criteri
     with pytest.raises(InvalidInput, match="does not fit its JSON Schema"):
         await run(database, create_gate, PM, command)
     assert await count(database, quality_gates) == 0
+
+
+async def test_a_review_that_one_agent_is_asked_for_is_offered_to_no_other(database: Database) -> None:
+    gate = await under_review(database, [])
+    request = await a_request(database, "review", gate.workflow_execution_id, gate.gate_id)
+    statement = tasks.update().where(tasks.c.task_id == request.task_id).values(required_agent_id="quinn-qa")
+    await database.transact(lambda session: session.execute(statement))
+    assert await run(database, claim_task, ADMIN, ClaimTask("james-dev")) is None
+    with pytest.raises(Blocked, match="is for quinn-qa alone"):
+        await run(database, claim_task, ADMIN, ClaimTask("james-dev", request.task_id))
+    assert (await run(database, claim_task, ADMIN, ClaimTask("quinn-qa"))).task_id == request.task_id
