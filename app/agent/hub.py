@@ -206,7 +206,7 @@ class AgentHub:
             raise HubRefused(ErrorCode.INVALID_INPUT.name, refusal.message, refusal.field) from None
 
     async def judge(self, task: Task, gate: Mapping[str, Any], answer: Verdict) -> None:
-        """Answer the question whether a gate is passed; refused when the gate, or the work, moved since it was asked."""
+        """Answer the question whether a gate is passed; refused when the gate or the work moved since it was asked."""
         await self._client.mutate(
             quality_gates.BY_VERDICT[answer.verdict],
             {

@@ -256,7 +256,7 @@ async def decide_gate(session: AsyncConnection, principal: Principal, command: D
     require_same(command.evidence_hash, evidence)
     if command.verdict is ApprovalStatus.APPROVED and not command.waives:
         await _require_approvable(session, gate, command.quality_score)
-    decision = await store_decision(session, principal, _decision(gate, command, pm_decision), sealer)
+    decision = await store_decision(session, principal, _decision(gate, command, pm_decision, evidence), sealer)
     values = {
         "pm_decision": pm_decision,
         "quality_score": command.quality_score,
@@ -285,12 +285,13 @@ async def decide_gate(session: AsyncConnection, principal: Principal, command: D
     return decided
 
 
-def _decision(gate: Row[Any], command: DecideGate, pm_decision: str) -> RecordDecision:
+def _decision(gate: Row[Any], command: DecideGate, pm_decision: str, evidence: Evidence) -> RecordDecision:
     context = {
         "gate_id": str(gate.gate_id),
         "gate_name": gate.gate_name,
         "revision": gate.revision,
         "automated_checks": gate.automated_checks,
+        "evidence_hash": evidence.sha256,
     }
     return RecordDecision(
         decision_type=DecisionType.QUALITY_GATE,

@@ -87,6 +87,9 @@ async def test_reviews_and_verdicts_keep_the_hash_of_what_they_saw(database: Dat
     assert decided.verdict_evidence_hash == gate.evidence_hash
     kept = await row_of(database, gate_reviewers, gate_id=gate.gate_id, reviewer="rita")
     assert kept.evidence_hash == gate.evidence_hash
+    decision = await row_of(database, decisions, decision_id=decided.decision_id)
+    sealed = decision.sealed_key, decision.context_data_sealed, "decisions", "context_data", str(decided.decision_id)
+    assert orjson.loads(SEALER.open(*sealed))["evidence_hash"] == gate.evidence_hash
     assert await void(database, decided) is None
 
 
