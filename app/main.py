@@ -36,6 +36,7 @@ from app.services.reports import ReportWriter
 from app.settings import VARIABLES, Settings, readable_settings
 from app.upkeep.checkpoints import run_checkpoint_upkeep
 from app.upkeep.key_command import rotate_by_command, tell_key_ids
+from app.upkeep.overdue_gates import run_overdue_gates
 from app.upkeep.partitions import run_partition_upkeep
 from app.upkeep.stale_agents import run_stale_agents
 from app.web.health import Check, health_routes
@@ -179,6 +180,7 @@ async def background(hub: Hub, *, with_worker: bool) -> AsyncIterator[None]:
         asyncio.create_task(run_partition_upkeep(hub.database, PARTITION_SECONDS), name="partition upkeep"),
         asyncio.create_task(run_checkpoint_upkeep(hub.database, PARTITION_SECONDS), name="checkpoint upkeep"),
         asyncio.create_task(run_stale_agents(hub.database, UPKEEP_SECONDS), name="stale agents"),
+        asyncio.create_task(run_overdue_gates(hub.database, UPKEEP_SECONDS), name="overdue gates"),
     ]
     worker = hub.worker() if with_worker else None
     try:

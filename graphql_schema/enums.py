@@ -15,6 +15,8 @@ from app.domain.batches import BatchMode
 from app.domain.decisions import DecisionType, SealedAccess
 from app.domain.errors import ErrorCode
 from app.domain.events import Aggregate
+from app.domain.gate_evidence import EvidenceKind
+from app.domain.gate_quorum import Exclusion
 from app.domain.metrics import AlertLevel
 from app.domain.model_assignments import AssignmentReason, AssignmentStatus, Provider
 from app.domain.principals import Role
@@ -154,9 +156,32 @@ _register(
     {
         ApprovalStatus.PENDING: "Created and not open for review yet.",
         ApprovalStatus.IN_REVIEW: "Open: reviewers give their feedback, then the verdict follows.",
-        ApprovalStatus.APPROVED: "Passed; the work goes on. Final.",
+        ApprovalStatus.APPROVED: "Passed; the work goes on. Final, unless what was approved changes before that.",
         ApprovalStatus.REJECTED: "Not passed; the execution fails. Final.",
         ApprovalStatus.REQUIRES_REVISION: "The work goes back and comes again; the gate is opened anew then.",
+    },
+)
+_register(
+    EvidenceKind,
+    "What an item under review is.",
+    {
+        EvidenceKind.RESULT: "The result of a task or a function.",
+        EvidenceKind.ARTIFACT: "One of the `artifacts` that a result lists.",
+        EvidenceKind.GIT_TREE: "The `git_tree` that a result names: the hash of a tree of files.",
+        EvidenceKind.DECISION: "The outcome of a decision.",
+        EvidenceKind.GATE: "The verdict on an earlier gate.",
+        EvidenceKind.CHECK: "A check of the gate, as it was measured.",
+        EvidenceKind.REST: "All items beyond the thousandth, as one.",
+    },
+)
+_register(
+    Exclusion,
+    "Why a review does not count to a gate's quorum.",
+    {
+        Exclusion.NOT_ASKED: "The gate names its reviewers, and this is none of them.",
+        Exclusion.AUTHOR: "The reviewer made what is under review.",
+        Exclusion.AUTHOR_SESSION: "It was given under the token under which what is under review was handed in.",
+        Exclusion.AUTHOR_MODEL_FAMILY: "The reviewer works with a model of the family that made what is under review.",
     },
 )
 _register(
@@ -255,6 +280,7 @@ _register(
         ErrorCode.AGENT_UNAVAILABLE: "The agent is in error or offline.",
         ErrorCode.UNKNOWN_TEMPLATE: "No workflow template has the name.",
         ErrorCode.BLOCKED: "Something must happen first: dependencies, reviews.",
+        ErrorCode.EVIDENCE_CHANGED: "What is to be judged is not what you saw; the message tells its hash now.",
         ErrorCode.IDEMPOTENCY_KEY_REUSED: "The idempotency key was used for another request.",
         ErrorCode.UNAVAILABLE: "The hub cannot answer now; try again.",
         ErrorCode.UNAUTHENTICATED: "The token is missing, unknown, expired or revoked.",

@@ -206,7 +206,7 @@ class AgentHub:
             raise HubRefused(ErrorCode.INVALID_INPUT.name, refusal.message, refusal.field) from None
 
     async def judge(self, task: Task, gate: Mapping[str, Any], answer: Verdict) -> None:
-        """Answer the question whether a gate is passed; refused as stale when the gate moved since it was asked."""
+        """Answer the question whether a gate is passed; refused when the gate or the work moved since it was asked."""
         await self._client.mutate(
             quality_gates.BY_VERDICT[answer.verdict],
             {
@@ -218,12 +218,13 @@ class AgentHub:
                 "confidenceScore": answer.confidence,
                 "qualityScore": _exact(answer.quality_score),
                 "improvementSuggestions": answer.improvement_suggestions,
+                "evidenceHash": gate.get("evidence_hash"),
                 "idempotencyKey": task.key,
             },
         )
 
     async def review(self, task: Task, gate: Mapping[str, Any], answer: Review) -> None:
-        """Answer a request for a review."""
+        """Answer a request for a review; refused when the work is another than the agent was given."""
         await self._client.mutate(
             quality_gates.REVIEW,
             {
@@ -232,6 +233,7 @@ class AgentHub:
                 "verdict": answer.verdict.name,
                 "score": _exact(answer.score),
                 "feedback": answer.feedback,
+                "evidenceHash": gate.get("evidence_hash"),
             },
         )
 

@@ -21,6 +21,7 @@ class ErrorCode(StrEnum):
     AGENT_UNAVAILABLE = "agent_unavailable"
     UNKNOWN_TEMPLATE = "unknown_template"
     BLOCKED = "blocked"
+    EVIDENCE_CHANGED = "evidence_changed"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     UNAVAILABLE = "unavailable"
     UNAUTHENTICATED = "unauthenticated"
@@ -123,6 +124,20 @@ class Blocked(HubError):
     """A condition that must hold first does not hold yet: open dependencies, outstanding reviews."""
 
     code = ErrorCode.BLOCKED
+
+
+class EvidenceChanged(HubError):
+    """What is to be judged is not what the caller saw; `current` is the hash of the evidence now."""
+
+    code = ErrorCode.EVIDENCE_CHANGED
+
+    def __init__(self, current: str) -> None:
+        super().__init__(
+            f"The evidence has another hash than the one you name: it is {current} now. Nothing was written; read the "
+            "gate's evidence again and judge that.",
+            "input.evidenceHash",
+        )
+        self.current = current
 
 
 class IdempotencyKeyReused(HubError):

@@ -56,9 +56,25 @@ VALIDATION_CRITERIA: Final[Schema] = {
     "title": "What must hold for a gate to pass",
     "type": "object",
     "properties": {
-        "verdict_by": {"enum": ["pm", "human"]},
+        "verdict_by": {"enum": ["pm", "human", "quorum"]},
+        "quorum": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 50}, {"const": "all"}, {"type": "null"}]},
+        "allow_self_review": {"type": "boolean"},
+        "allow_same_model_family": {"type": "boolean"},
+        "phases": {
+            "anyOf": [
+                {"type": "array", "maxItems": 200, "items": {"type": "string", "minLength": 1, "maxLength": 60}},
+                {"type": "null"},
+            ]
+        },
+        "criteria": {
+            "type": "array",
+            "maxItems": 50,
+            "items": {"type": "string", "minLength": 1, "maxLength": 1_000},
+        },
+        "timeout_seconds": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 31_536_000},
+        "escalate_to": {"type": ["string", "null"], "minLength": 1, "maxLength": 200},
         "reviewers": {"type": "array", "maxItems": 50, "items": {"type": "string", "minLength": 1, "maxLength": 200}},
-        "min_score": {"type": "number", "minimum": 0, "maximum": 10},
+        "min_score": {"type": ["number", "null"], "minimum": 0, "maximum": 10},
     },
 }
 
@@ -76,6 +92,11 @@ AUTOMATED_CHECKS: Final[Schema] = {
             "at_most": {"type": ["number", "null"]},
             "at_least": {"type": ["number", "null"]},
             "passed": {"type": "boolean"},
+            "criteria": {"type": ["string", "null"], "maxLength": 1_000},
+            "command": {"type": ["string", "null"], "maxLength": 2_000},
+            "task_id": {"type": ["string", "null"], "maxLength": 40},
+            "skipped": {"type": "boolean"},
+            "error": {"type": ["string", "null"], "maxLength": 1_000},
         },
     },
 }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from app.domain.errors import IllegalTransition
 from app.domain.machines import Machine
 
 REVIEWERS_MAX = 50
@@ -49,13 +50,26 @@ GATE_MACHINE = Machine(
         ApprovalStatus.PENDING: (ApprovalStatus.IN_REVIEW,),
         ApprovalStatus.IN_REVIEW: (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED, ApprovalStatus.REQUIRES_REVISION),
         ApprovalStatus.REQUIRES_REVISION: (ApprovalStatus.IN_REVIEW,),
-        ApprovalStatus.APPROVED: (),
+        # only the hub goes this way, when what was approved changes before the execution moves on
+        ApprovalStatus.APPROVED: (ApprovalStatus.IN_REVIEW,),
         ApprovalStatus.REJECTED: (),
     },
 )
 
 FINAL_VERDICTS = (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED)
-"""The verdicts that require `pm_decision`."""
+"""The verdicts that require `pm_decision`. Nobody changes them but the hub, which voids approvals of other evidence."""
+
+
+def is_decided(status: str) -> bool:
+    """Whether the gate has its verdict."""
+    return status in FINAL_VERDICTS
+
+
+def require_openable(status: ApprovalStatus) -> None:
+    """Raise `IllegalTransition` unless somebody may open the gate: an approval is voided by the hub alone."""
+    if status is ApprovalStatus.APPROVED:
+        raise IllegalTransition(GATE_MACHINE.name, status, ApprovalStatus.IN_REVIEW, ())
+    GATE_MACHINE.require(status, ApprovalStatus.IN_REVIEW)
 
 
 def lookup(path: str, results: Mapping[str, Any]) -> Any:

@@ -5,8 +5,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.quality_gates import ApprovalStatus
-from app.engine.phases.base import Done, Failed, Judgement, Waiting
-from db.queries.phase_results import gates_at_the_end
+from app.engine.phases.base import ACTOR, Done, Failed, Judgement, Waiting
+from app.services.gate_evidence import void_if_changed
+from db.queries.phase_results import approved_at_the_end, gates_at_the_end
 
 
 async def judge_end(session: AsyncConnection, execution_id: UUID) -> Judgement:
@@ -20,3 +21,9 @@ async def judge_end(session: AsyncConnection, execution_id: UUID) -> Judgement:
         return Waiting() if gates else Done()
     reasons = "; ".join(f"{gate.gate_name!r}: {gate.pm_decision}" for gate in rejected)
     return Failed(f"The end of the workflow was rejected by {reasons}", {"gates": [str(g.gate_id) for g in rejected]})
+
+
+async def void_at_end(session: AsyncConnection, execution_id: UUID) -> None:
+    """Void the approvals of gates without a phase whose evidence has changed; before the execution is locked."""
+    for gate in await approved_at_the_end(session, execution_id):
+        await void_if_changed(session, gate, ACTOR)

@@ -19,13 +19,14 @@ from app.domain.workflows import RUNNABLE, ErrorSeverity, ExecutionStatus, StepS
 from app.engine.advance import Standing, Way, advance, fail_pass, look
 from app.engine.checkpoints import RidingSaver
 from app.engine.compiler import START_STATE, Compiled, Engine, Graph, State
-from app.engine.ending import judge_end
+from app.engine.ending import judge_end, void_at_end
 from app.engine.failing import ended, fail_execution
 from app.engine.functions import Function, FunctionFailed, call
 from app.engine.leases import Execution, LostLease
 from app.engine.phases.base import ACTOR, Done, Failed, Visit, Waiting, following
 from app.engine.phases.results import results_of
 from app.engine.phases.withdrawal import cancel_unfinished
+from app.services.gate_ends import close_gates
 from app.services.workflow_errors import note_error
 from db.queries.boundaries import Boundary, EndedStep, NextStep, cross
 from db.queries.changes import read, transition
@@ -224,6 +225,7 @@ class Run:
         The rows must agree with the graph.
         """
         execution_id = self._execution.execution_id
+        await void_at_end(session, execution_id)
         judgement = await judge_end(session, execution_id)
         if isinstance(judgement, Failed):
             await cancel_unfinished(session, execution_id, judgement.reason)
@@ -237,6 +239,7 @@ class Run:
         if isinstance(judgement, Failed):
             await fail_execution(session, execution_id, {"step_number": 0}, judgement.reason, judgement.outcome)
         elif isinstance(await judge_end(session, execution_id), Done):
+            await close_gates(session, execution_id, ACTOR, "the workflow is completed")
             await self._transition(session, ExecutionStatus.COMPLETED, "completed", ended())
             await prune(session, [str(execution_id)])
         else:

@@ -9,12 +9,16 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import Blocked
+from app.domain.gate_conditions import require_conditions
+from app.domain.gate_quorum import rules_of
 from app.domain.ids import new_id
 from app.domain.json_schemas import VALIDATION_CRITERIA, check_json
 from app.domain.principals import Principal
 from app.domain.quality_gates import REVIEWERS_MAX, ApprovalStatus, GateType
 from app.domain.rules import NAME_MAX, bounded_list, required_text
 from app.domain.workflows import ENDED
+from app.services.gate_evidence import evidence_of
+from app.services.gate_facts import due_at
 from app.services.references import Reference, require_known
 from db.queries import quality_gates as queries
 from db.queries.changes import create, read, transition
@@ -60,12 +64,14 @@ async def store_gate(
     """
     reviewers = reviewer_names(f"{place}reviewers", command.reviewers)
     criteria = dict(command.validation_criteria)
+    checked = check_json(f"{place}validationCriteria", criteria, VALIDATION_CRITERIA)
+    require_conditions(f"{place}validationCriteria", criteria.get("criteria", ()))
     values = {
         "gate_id": new_id(),
         "gate_name": required_text(f"{place}gateName", command.gate_name, NAME_MAX),
         "workflow_execution_id": command.workflow_execution_id,
         "gate_type": command.gate_type.value,
-        "validation_criteria": check_json(f"{place}validationCriteria", criteria, VALIDATION_CRITERIA),
+        "validation_criteria": checked,
         "requested_by_decision_id": decision_id,
     }
     requested = {"requested_by_decision_id": str(decision_id) if decision_id is not None else None}
@@ -80,6 +86,7 @@ async def store_gate(
         ApprovalStatus.IN_REVIEW,
         "opened",
         principal.name,
+        values={**(await evidence_of(session, gate)).columns(), "due_at": due_at(rules_of(gate.validation_criteria))},
         detail=detail | {"reviewers": reviewers},
     )
     await queries.assign_reviewers(session, gate.gate_id, opened.revision, reviewers)

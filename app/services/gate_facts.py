@@ -1,12 +1,14 @@
-"""What all changes of a gate ask and tell: whether its execution still runs, and where in it the gate stands."""
+"""What all changes of a gate ask and tell: whether its execution still runs, where it stands, until when it waits."""
 
 from typing import Any
 
+from sqlalchemy import func, null
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import Blocked
-from app.domain.quality_gates import GATE_MACHINE, ApprovalStatus
+from app.domain.gate_quorum import GateRules
+from app.domain.quality_gates import is_decided
 from app.domain.workflows import ENDED
 from db.queries.changes import read
 from db.queries.entities import EXECUTION
@@ -17,7 +19,7 @@ async def require_unended(session: AsyncConnection, gate: Row[Any]) -> None:
 
     A gate that is decided passes: the transition itself is refused, and says more.
     """
-    if GATE_MACHINE.is_final(ApprovalStatus(gate.approval_status)):
+    if is_decided(gate.approval_status):
         return
     execution = await read(session, EXECUTION, gate.workflow_execution_id)
     if execution.execution_status in ENDED:
@@ -30,3 +32,10 @@ async def require_unended(session: AsyncConnection, gate: Row[Any]) -> None:
 def gate_detail(gate: Row[Any]) -> dict[str, Any]:
     """What every event of a gate tells; subscriptions find it by the execution."""
     return {"execution_id": str(gate.workflow_execution_id), "phase": gate.phase, "revision": gate.revision}
+
+
+def due_at(rules: GateRules) -> Any:
+    """The column: until when the verdict is expected, by the database's clock; null when any time will do."""
+    if rules.timeout_seconds is None:
+        return null()
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, float(rules.timeout_seconds))

@@ -27,6 +27,7 @@ from app.domain.model_assignments import (
 )
 from app.domain.principals import Principal
 from app.domain.rules import NAME_MAX, SCORE, TEN_POINT, clean_text, required_text
+from app.services.assignment_ends import assignment_detail
 from app.services.references import Reference, find, require_known
 from app.services.tasks import held_task
 from db.queries.changes import create, read, transition
@@ -109,7 +110,7 @@ async def activate_assignment(session: AsyncConnection, principal: Principal, co
     """
     assignment = await _of_own(session, principal, command.assignment_id)
     if assignment.assignment_status == AssignmentStatus.PENDING and assignment.version == command.expected_version:
-        _require_task_of(await read(session, TASK, assignment.task_id), assignment.agent_id, held=True)
+        _require_task_of(await read(session, TASK, assignment.task_id, lock=True), assignment.agent_id, held=True)
     return await transition(
         session,
         ASSIGNMENT,
@@ -118,7 +119,7 @@ async def activate_assignment(session: AsyncConnection, principal: Principal, co
         "activated",
         principal.name,
         expected_version=command.expected_version,
-        detail=_detail(assignment._asdict()),
+        detail=assignment_detail(assignment._asdict()),
     )
 
 
@@ -170,7 +171,7 @@ async def complete_assignment(session: AsyncConnection, principal: Principal, co
         principal.name,
         expected_version=command.expected_version,
         values=use | {"performance_score": command.performance_score, "completed_at": func.clock_timestamp()},
-        detail=_detail(assignment._asdict()),
+        detail=assignment_detail(assignment._asdict()),
     )
 
 
@@ -208,7 +209,7 @@ async def fail_assignment(session: AsyncConnection, principal: Principal, comman
         principal.name,
         expected_version=command.expected_version,
         values=use | {"failure_reason": reason, "completed_at": func.clock_timestamp()},
-        detail=_detail(assignment._asdict()) | {"reason": reason},
+        detail=assignment_detail(assignment._asdict()) | {"reason": reason},
     )
     return FailedAssignment(failed, await _fall_back(session, principal, failed))
 
@@ -237,7 +238,7 @@ async def cancel_assignment(session: AsyncConnection, principal: Principal, comm
         "cancelled",
         principal.name,
         expected_version=command.expected_version,
-        detail=_detail(assignment._asdict()) | {"reason": reason},
+        detail=assignment_detail(assignment._asdict()) | {"reason": reason},
     )
 
 
@@ -271,7 +272,7 @@ async def _store(
         "estimated_cost": choice.estimated_cost,
         "fallback_chain": list(chain),
     }
-    detail = _detail(values)
+    detail = assignment_detail(values)
     row = await create(session, ASSIGNMENT, values, "recorded", principal.name, detail)
     if not active:
         return row
@@ -296,10 +297,3 @@ def _require_task_of(task: Row[Any], agent_id: str, *, held: bool) -> None:
         return
     holder = task.assigned_agent_id or "nobody"
     raise ClaimLost(f"The task {task.task_id} is held by {holder}, not by {agent_id}. Nothing was changed.")
-
-
-def _detail(assignment: Mapping[str, Any]) -> dict[str, Any]:
-    """What every event of an assignment tells; subscriptions find it by execution and agent."""
-    names = ("execution_id", "task_id", "agent_id", "decision_id", "fallback_of")
-    given = {name: assignment.get(name) for name in names}
-    return {name: str(value) if value is not None else None for name, value in given.items()}

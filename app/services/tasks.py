@@ -26,6 +26,7 @@ from app.domain.principals import Principal
 from app.domain.rules import NAME_MAX, PERCENT, TEN_POINT, bounded_list, clean_text, required_text
 from app.domain.tasks import HELD, REASON_MAX, TASK_MACHINE, TaskKind, TaskStatus
 from app.domain.workflows import ENDED
+from app.services.assignment_ends import end_assignments
 from app.services.workload import follow_load
 from db.queries import tasks as queries
 from db.queries.changes import append, read, transition
@@ -135,7 +136,7 @@ async def claim_task(session: AsyncConnection, principal: Principal, command: Cl
     """
     check_agent_id(command.agent_id)
     agent = await read(session, AGENT, command.agent_id)
-    task = await queries.next_claimable(session, agent.agent_role, agent.capabilities, command.task_id)
+    task = await queries.next_claimable(session, agent.agent_id, agent.agent_role, agent.capabilities, command.task_id)
     if command.task_id is not None:
         await _check_named(session, command, task, agent)
     if task is None:
@@ -170,6 +171,8 @@ async def _check_named(session: AsyncConnection, command: ClaimTask, found: Row[
     TASK_MACHINE.require(TaskStatus(task.status), TaskStatus.ASSIGNED)
     if await queries.has_open_dependencies(session, task.task_id):
         raise Blocked(f"The task {task.task_id} waits for tasks that it depends on. Nothing was changed.")
+    if task.required_agent_id not in (None, agent.agent_id):
+        raise Blocked(f"The task {task.task_id} is for {task.required_agent_id} alone. Nothing was changed.")
     missing = sorted(set(task.required_capabilities) - set(agent.capabilities))
     if missing or task.required_role not in (None, agent.agent_role):
         needs = ", ".join(missing) or f"role {task.required_role}"
@@ -265,7 +268,11 @@ async def answer_task(
         "completed",
         principal.name,
         expected_version=expected_version,
-        values={"result": result, "completed_at": func.clock_timestamp()},
+        values={
+            "result": result,
+            "completed_at": func.clock_timestamp(),
+            "answered_in_session": principal.token_id or principal.name,
+        },
         detail=task_detail(task),
     )
     await let_go(session, principal.name, task)
@@ -335,18 +342,23 @@ async def release_task(session: AsyncConnection, principal: Principal, command: 
         values=RELEASED,
         detail=task_detail(task) | {"reason": reason},
     )
+    await end_assignments(session, [task.task_id], principal.name)
     await let_go(session, principal.name, task)
     return released
 
 
 async def release_tasks_of(session: AsyncConnection, agent_ids: Collection[str], actor: str, reason: str) -> int:
-    """Give back every task that the agents hold; how many there were. The agents' status is the caller's to set."""
+    """Give back every task that the agents hold, and end the models' work on them; how many there were.
+
+    The agents' status is the caller's to set.
+    """
     held = await queries.held_by(session, agent_ids)
     if held:
         details = {str(task.task_id): task_detail(task) | {"reason": reason} for task in held}
         await transition_all(
             session, TASK, held, TaskStatus.PENDING, "released", actor, values=RELEASED, details=details
         )
+        await end_assignments(session, [task.task_id for task in held], actor)
     return len(held)
 
 

@@ -30,6 +30,7 @@ from app.domain.workflows import (
     require_status,
 )
 from app.services.gate_creation import CreateGate, store_gate
+from app.services.gate_ends import close_gates, reopen_gates
 from app.services.references import Reference, find, require_known
 from app.services.task_ends import cancel_open_tasks
 from app.services.tasks import task_detail
@@ -138,6 +139,7 @@ async def retry_workflow(session: AsyncConnection, principal: Principal, command
     """
     reason = clean_text("reason", command.reason, REASON_MAX)
     await _read_as(session, command, ExecutionStatus.FAILED, "retried")
+    await reopen_gates(session, command.execution_id, principal.name)
     await _drop_failed_tasks(session, principal, command.execution_id)
     await _ask_again(session, principal, command.execution_id)
     step = await latest_step(session, command.execution_id)
@@ -195,9 +197,10 @@ Change = PauseWorkflow | ResumeWorkflow | RetryWorkflow | Ending
 async def _require_and_sweep(
     session: AsyncConnection, principal: Principal, command: Ending, target: ExecutionStatus, reason: str
 ) -> None:
-    """Cancel the open tasks, which are locked before the execution."""
+    """Close the open gates and cancel the open tasks, which are locked before the execution."""
     execution = await _read_expected(session, command)
     EXECUTION_MACHINE.require(ExecutionStatus(execution.execution_status), target)
+    await close_gates(session, command.execution_id, principal.name, reason)
     await cancel_open_tasks(session, command.execution_id, principal.name, reason)
 
 
@@ -212,7 +215,8 @@ async def _end(
     now = {"completed_at": func.clock_timestamp(), "last_activity": func.clock_timestamp()}
     values = {**_taken_from_its_worker(), **now}
     ended = await _transition(session, principal, command, target, event_type, values, {"reason": reason})
-    # a worker may have added tasks between the first sweep and the moment the fence was taken from it
+    # a worker may have added some between the first sweep and the moment the fence was taken from it
+    await close_gates(session, command.execution_id, principal.name, reason)
     await cancel_open_tasks(session, command.execution_id, principal.name, reason)
     return ended
 

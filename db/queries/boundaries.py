@@ -48,7 +48,7 @@ class NextStep:
 @dataclass(frozen=True)
 class Boundary:
     """What is written for an execution. `starts`: it was pending. `completes` it, if it was not woken since `wake_seq`
-    and no gate holds its end; then only the last checkpoint is kept.
+    and no gate may hold its end; then only the last checkpoint is kept.
     """
 
     execution_id: UUID
@@ -79,10 +79,11 @@ IS_NEXT = """ AND CAST(:begun_number AS integer) - 1 = (
 # lost where a server took over that had not received it: the rows tell then how far the execution came
 IS_KNOWN = """ AND CAST(:ended_number AS integer) = (
     SELECT max(step_number) FROM workflow_steps WHERE execution_id = CAST(:execution_id AS uuid))"""
+# gates of no phase, and those that are to be closed, are looked at one by one (app/engine/run.py)
 # a gate that comes into being meanwhile wakes the execution, seen even where the snapshot is older than the gate
 IS_OVER = f""" AND wake_seq = CAST(:wake_seq AS bigint) AND NOT EXISTS (
-    SELECT FROM quality_gates WHERE workflow_execution_id = CAST(:execution_id AS uuid) AND phase IS NULL
-    AND approval_status <> '{ApprovalStatus.APPROVED.value}')"""
+    SELECT FROM quality_gates WHERE workflow_execution_id = CAST(:execution_id AS uuid) AND (phase IS NULL
+    OR approval_status NOT IN ('{ApprovalStatus.APPROVED.value}', '{ApprovalStatus.REJECTED.value}')))"""
 
 ENDED = f"""ended AS (
     UPDATE workflow_steps AS step

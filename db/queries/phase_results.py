@@ -119,3 +119,19 @@ async def gates_at_the_end(connection: AsyncConnection, execution_id: UUID) -> S
     )
     rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     return rows
+
+
+async def approved_at_the_end(connection: AsyncConnection, execution_id: UUID) -> Sequence[Row[Any]]:
+    """The gates without a phase that are approved, locked, the oldest first."""
+    statement: Select[Any] = (
+        select(quality_gates)
+        .where(
+            quality_gates.c.workflow_execution_id == execution_id,
+            quality_gates.c.phase.is_(None),
+            quality_gates.c.approval_status == ApprovalStatus.APPROVED.value,
+        )
+        .order_by(quality_gates.c.gate_id)
+        .with_for_update(key_share=True)
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows

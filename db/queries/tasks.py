@@ -30,9 +30,9 @@ def _dependencies_open() -> Any:
 
 
 async def next_claimable(
-    connection: AsyncConnection, role: str, capabilities: Sequence[str], task_id: UUID | None = None
+    connection: AsyncConnection, agent_id: str, role: str, capabilities: Sequence[str], task_id: UUID | None = None
 ) -> Row[Any] | None:
-    """Lock and return the oldest pending task that the role and capabilities fit; None when there is none.
+    """Lock and return the oldest pending task that fits agent, role and capabilities; None when there is none.
 
     A task that another transaction is claiming is passed over, so that no two agents wait for each other.
     """
@@ -41,6 +41,7 @@ async def next_claimable(
         .where(
             tasks.c.status == TaskStatus.PENDING.value,
             or_(tasks.c.required_role.is_(None), tasks.c.required_role == role),
+            or_(tasks.c.required_agent_id.is_(None), tasks.c.required_agent_id == agent_id),
             tasks.c.required_capabilities.contained_by(literal(list(capabilities), ARRAY(Text))),
             ~_dependencies_open(),
         )

@@ -46,6 +46,8 @@ tasks = Table(
     Column("description", Text, nullable=False, server_default=""),
     enum_column("status", TaskStatus, default=TASK_MACHINE.initial),
     enum_column("required_role", AgentRole, nullable=True),
+    # a review that one agent alone is asked for
+    Column("required_agent_id", Text, ForeignKey("agents.agent_id")),
     Column("required_capabilities", ARRAY(Text), nullable=False, server_default="{}"),
     Column("complexity", Integer, nullable=False, server_default="5"),
     Column("depends_on", ARRAY(UUID(as_uuid=True)), nullable=False, server_default="{}"),
@@ -56,6 +58,8 @@ tasks = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("max_failures", Integer, nullable=False, server_default="3"),
+    # the token under which the answer came: its id, or its name
+    Column("answered_in_session", Text),
     timestamp("started_at"),
     timestamp("completed_at"),
     *versioned(),

@@ -15,15 +15,26 @@ from graphql_schema.mutating import json_object, optional_id
 from graphql_schema.payloads import VERSION_DESCRIPTION, MutationInput, given, optional
 from graphql_schema.scalars import JSON
 
+EVIDENCE_HASH = (
+    "The gate's `evidenceHash` that you saw. If the evidence is another now, nothing is written and EVIDENCE_CHANGED "
+    "tells the hash of today."
+)
+CRITERIA = (
+    'What must hold for the gate to pass, a JSON object. {"verdict_by": "human"} leaves the verdict to a person, '
+    '"quorum" to the reviewers. "quorum": how many approving reviews are needed, or "all"; only those of independent '
+    'reviewers count, unless "allow_self_review" or "allow_same_model_family" is true. "min_score": the least score, '
+    'from 0 to 10. "criteria": conditions in CEL over `results`, `checks` and `score`, which must hold for an '
+    'approval. "timeout_seconds" and "escalate_to": when, and to whom, a missing verdict is escalated. "phases": whose '
+    "results are under review; all completed ones when left out."
+)
+
 
 @strawberry.input(description="A gate that holds the end of an execution.")
 class QualityGateCreateInput(MutationInput):
     workflow_execution_id: strawberry.ID = given("The execution that ends only when the gate is approved.")
     gate_name: str = given("The gate's name for people; required, at most 200 characters.")
     gate_type: GateType = given("What the gate validates.")
-    validation_criteria: JSON | None = optional(
-        'What must hold for the gate to pass, a JSON object; {"verdict_by": "human"} leaves the verdict to a person.'
-    )
+    validation_criteria: JSON | None = optional(CRITERIA)
     requested_by_decision_id: strawberry.ID | None = optional("The decision that asks for the gate.")
 
     def command(self) -> CreateGate:
@@ -56,6 +67,7 @@ class QualityGateReviewInput(MutationInput):
     feedback: str | None = optional("What the reviewer found, at most 100,000 characters.")
     task_id: strawberry.ID | None = optional("The review request that this answers; it is completed with it.")
     expected_version: int | None = optional(f"Of the task: {VERSION_DESCRIPTION}")
+    evidence_hash: str | None = optional(EVIDENCE_HASH)
 
     def command(self) -> ReviewGate:
         return ReviewGate(
@@ -65,6 +77,7 @@ class QualityGateReviewInput(MutationInput):
             self.feedback or "",
             optional_id("taskId", self.task_id),
             self.expected_version,
+            self.evidence_hash,
         )
 
 
@@ -80,6 +93,7 @@ class QualityGateDecideInput(MutationInput):
     quality_score: Decimal | None = optional("The assessed quality, from 0 to 10.")
     improvement_suggestions: str | None = optional("What to do better, at most 100,000 characters.")
     task_id: strawberry.ID | None = optional("The request for a verdict that this answers; it is completed with it.")
+    evidence_hash: str | None = optional(EVIDENCE_HASH)
 
     def command(self, verdict: ApprovalStatus) -> DecideGate:
         return DecideGate(
@@ -92,6 +106,27 @@ class QualityGateDecideInput(MutationInput):
             quality_score=self.quality_score,
             improvement_suggestions=self.improvement_suggestions or "",
             task_id=optional_id("taskId", self.task_id),
+            evidence_hash=self.evidence_hash,
+        )
+
+
+@strawberry.input(description="Approve a gate whatever its reviews, score and criteria say.")
+class QualityGateWaiveInput(MutationInput):
+    gate_id: strawberry.ID = given("The gate.")
+    expected_version: int = given(VERSION_DESCRIPTION)
+    reason: str = given("Why; required, at most 2,000 characters. It is kept with the gate, and as its `pmDecision`.")
+    confidence_score: int = given("How sure you are, from 1 to 10.", default=10)
+    evidence_hash: str | None = optional(EVIDENCE_HASH)
+
+    def command(self) -> DecideGate:
+        return DecideGate(
+            gate_id=parse_id("gateId", self.gate_id),
+            verdict=ApprovalStatus.APPROVED,
+            expected_version=self.expected_version,
+            pm_decision=self.reason,
+            confidence_score=self.confidence_score,
+            evidence_hash=self.evidence_hash,
+            waives=True,
         )
 
 
@@ -138,9 +173,12 @@ class QualityGateEscalateInput(MutationInput):
     gate_id: strawberry.ID = given("The gate.")
     expected_version: int = given(VERSION_DESCRIPTION)
     reason: str = given("Why; required, at most 2,000 characters.")
+    escalate_to: str | None = optional(
+        "Who is to look at it, a person or a group, at most 200 characters; whom the gate's criteria name if left out."
+    )
 
     def command(self) -> EscalateGate:
-        return EscalateGate(parse_id("gateId", self.gate_id), self.expected_version, self.reason)
+        return EscalateGate(parse_id("gateId", self.gate_id), self.expected_version, self.reason, self.escalate_to)
 
 
 @strawberry.input(description="A human has looked at a gate.")

@@ -10,7 +10,7 @@ from app.domain.quality_gates import ApprovalStatus
 from app.security.policy import Permission
 from app.services.gate_changes import assign_reviewers, escalate_gate, record_checks, resolve_escalation
 from app.services.gate_creation import create_gate
-from app.services.quality_gates import decide_gate, open_gate, review_gate
+from app.services.quality_gates import DecideGate, decide_gate, open_gate, review_gate
 from graphql_schema.context import Info
 from graphql_schema.decisions.types import PMDecisionContext
 from graphql_schema.mutating import References, by, carry_out, text_id
@@ -25,6 +25,7 @@ from graphql_schema.quality_gates.inputs import (
     QualityGateRecordChecksInput,
     QualityGateResolveEscalationInput,
     QualityGateReviewInput,
+    QualityGateWaiveInput,
 )
 from graphql_schema.quality_gates.types import QualityGateExecution
 
@@ -42,6 +43,10 @@ class QualityGatePayload(Payload):
 
 
 async def _decide(info: Info, input: QualityGateDecideInput, verdict: ApprovalStatus) -> QualityGatePayload:
+    return await _give(info, input, lambda: input.command(verdict))
+
+
+async def _give(info: Info, input: MutationInput, command: Callable[[], DecideGate]) -> QualityGatePayload:
     context = info.context
 
     def refer(row: Any) -> References:
@@ -52,7 +57,7 @@ async def _decide(info: Info, input: QualityGateDecideInput, verdict: ApprovalSt
         QualityGatePayload,
         input,
         Permission.DECIDE_GATE,
-        lambda session: decide_gate(session, context.principal, input.command(verdict), context.sealer),
+        lambda session: decide_gate(session, context.principal, command(), context.sealer),
         refer,
     )
 
@@ -89,7 +94,11 @@ class QualityGateMutations:
             lambda session: open_gate(session, info.context.principal, input.command()),
         )
 
-    @strawberry.mutation(description="Review a gate that is IN_REVIEW; a second review by the same holder replaces it.")
+    @strawberry.mutation(
+        description="Review a gate that is IN_REVIEW; a second review by the same holder replaces it. A review that "
+        "does not count to the quorum is kept, and `excludedBecause` says why. Where the verdict is the quorum's, the "
+        "review that makes it stand gives it."
+    )
     async def quality_gate_review(self, info: Info, input: QualityGateReviewInput) -> QualityGatePayload:
         return await _change(
             info,
@@ -99,8 +108,10 @@ class QualityGateMutations:
         )
 
     @strawberry.mutation(
-        description="IN_REVIEW → APPROVED: the work goes on. Refused while reviews are outstanding. Automated checks "
-        "inform and do not decide: those that failed are told in the event and in a dry run's changes."
+        description="IN_REVIEW → APPROVED: the work goes on. Refused while reviews are outstanding, or where the gate "
+        "has a quorum, while it does not stand; and below the criteria's `min_score`. Automated checks inform and do "
+        "not decide: those that failed are told in the event and in a dry run's changes. The verdict holds for the "
+        "evidence of this moment."
     )
     async def quality_gate_approve(self, info: Info, input: QualityGateDecideInput) -> QualityGatePayload:
         return await _decide(info, input, ApprovalStatus.APPROVED)
@@ -116,6 +127,13 @@ class QualityGateMutations:
         input: QualityGateDecideInput,
     ) -> QualityGatePayload:
         return await _decide(info, input, ApprovalStatus.REQUIRES_REVISION)
+
+    @strawberry.mutation(
+        description="IN_REVIEW → APPROVED whatever the reviews, the quorum, the score and the criteria say; for PM and "
+        "ADMIN. Who waived it and why are kept with the gate, and recorded as a decision of type QUALITY_GATE."
+    )
+    async def quality_gate_waive(self, info: Info, input: QualityGateWaiveInput) -> QualityGatePayload:
+        return await _give(info, input, input.command)
 
     @strawberry.mutation(description="Ask for more reviews of a gate that is PENDING or IN_REVIEW.")
     async def quality_gate_assign_reviewers(

@@ -11,7 +11,8 @@ from graphql_schema.streams.declaring import Narrowing, StreamPlan, of_execution
 
 @strawberry.type(
     description="One event of a quality gate: created, opened, review_requested, reviewed, checks_recorded, escalated, "
-    "escalation_resolved, approved, rejected or revision_requested."
+    "escalation_resolved, approved, waived, rejected, revision_requested, voided (the approved work has changed), "
+    "evidence_changed (the work under review has), closed (with its execution) or reopened."
 )
 class QualityGateChange(Change):
     quality_gate: QualityGateExecution | None = subject(

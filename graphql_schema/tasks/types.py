@@ -70,6 +70,9 @@ class Task(Node):
     required_role: AgentRole | None = column(
         TASK.required_role, description="Only an agent of this role may claim the task; null for any role."
     )
+    required_agent_id: strawberry.ID | None = column(
+        TASK.required_agent_id, description="Only this agent may claim the task; null for any that fits."
+    )
     required_capabilities: list[str] = column(
         TASK.required_capabilities, description="Only an agent that has all of these may claim the task."
     )

@@ -24,6 +24,9 @@ from db.tables.registry import metadata
 
 NOW = datetime.now(UTC)
 
+APPROVED: Mapping[str, Any] = {"approval_status": "approved", "pm_decision": "so", "approved_at": NOW}
+"""An approved gate."""
+
 VALID: Mapping[str, Mapping[str, Any]] = {
     "agents": {"agent_id": "james-dev"},
     "decision_evidence": {"agent_id": "james-dev"},
@@ -58,9 +61,22 @@ CASES: Mapping[str, list[Mapping[str, Any]]] = {
         {"approval_status": "approved", "approved_at": NOW},
     ],
     "ck_quality_gates_escalation_reason": [
-        {"escalation_required": True},
-        {"escalation_required": True, "escalation_reason": " "},
+        {"escalation_required": True, "escalated_at": NOW},
+        {"escalation_required": True, "escalated_at": NOW, "escalation_reason": " "},
     ],
+    "ck_quality_gates_escalated_at": [{"escalated_at": NOW}, {"escalation_required": True, "escalation_reason": "so"}],
+    "ck_quality_gates_evidence": [{"evidence": {}}],
+    "ck_quality_gates_evidence_hash": [{"evidence_hash": "0" * 63}, {"evidence_hash": "G" * 64}],
+    "ck_quality_gates_verdict_evidence_hash": [{"verdict_evidence_hash": ""}],
+    "ck_quality_gates_waiver": [
+        {**APPROVED, "waived_by": "ann"},
+        {**APPROVED, "waiver_reason": "so"},
+        {**APPROVED, "waived_by": "ann", "waiver_reason": " "},
+        {**APPROVED, "waived_by": " ", "waiver_reason": "so"},
+    ],
+    "ck_quality_gates_waived_is_approved": [{"waived_by": "ann", "waiver_reason": "so"}],
+    "ck_quality_gates_closed_at": [{**APPROVED, "closed_at": NOW}],
+    "ck_gate_reviewers_evidence_hash": [{"evidence_hash": "f" * 65}],
     "ck_quality_gates_automated_checks": [{"automated_checks": {}}],
     "ck_agent_messages_body_length": [{"body": "x" * 10_001}],
     "ck_quality_gates_approved_at": [

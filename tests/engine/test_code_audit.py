@@ -102,6 +102,7 @@ async def test_tasks_are_given_what_they_use_and_belong_to_the_decision(
         "gate_type": "technical_review",
         "version": 2,
         "revision": 0,
+        "evidence_hash": gate.evidence_hash,
         "checks": gate.automated_checks,
         "reviews": [],
     }

@@ -102,6 +102,8 @@ INTERNAL = {
     "agent_reports.observed",
     "api_tokens.token_hash",
     "decisions.sealed_key",
+    "gate_reviewers.session",
+    "tasks.answered_in_session",
     "workflow_executions.fence",
     "workflow_executions.handled_seq",
     "workflow_executions.lease_owner",

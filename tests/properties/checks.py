@@ -56,6 +56,7 @@ ROWS = """
             UNION ALL
             SELECT gate_id::text, approval_status, version, json_build_object('execution', workflow_execution_id,
                 'revision', revision, 'escalated', escalation_required, 'verdict', decision_id,
+                'closed', closed_at IS NOT NULL, 'waived', waived_by IS NOT NULL,
                 'approved', approved_at IS NOT NULL, 'reasoned', pm_decision IS NOT NULL,
                 'checks', jsonb_array_length(automated_checks),
                 'asked', (SELECT count(*) FROM gate_reviewers AS asked
@@ -140,6 +141,8 @@ def _facts_of_gate(state: State, gate: Gate) -> Facts:
         "execution": _id(state, gate.execution),
         "revision": gate.revision,
         "escalated": gate.escalated,
+        "closed": gate.closed,
+        "waived": gate.waived,
         "verdict": _id(state, gate.verdict),
         "approved": gate.status is ApprovalStatus.APPROVED,
         "reasoned": gate.verdict is not None,
@@ -167,7 +170,7 @@ def check_model(state: State) -> None:
         assert not (execution.has_ended and state.open_tasks(execution)), "an execution has ended and left tasks behind"
     for gate in state.all(Gate):
         assert gate.status not in FINAL_GATES or gate.verdict is not None
-        assert gate.status is not ApprovalStatus.APPROVED or gate.asked <= gate.reviewed
+        assert gate.status is not ApprovalStatus.APPROVED or gate.waived or gate.asked <= gate.reviewed
     for assignment in state.all(Assignment):
         if assignment.fallback_of is not None:
             first = state.get(Assignment, assignment.fallback_of)
@@ -226,7 +229,7 @@ AUDIT = """
             WHERE approval_status IN ('approved', 'rejected')
             AND (decision_type IS DISTINCT FROM 'quality_gate' OR pm_decision IS NULL)),
         'unreviewed', (SELECT count(*) FROM quality_gates JOIN gate_reviewers USING (gate_id, revision)
-            WHERE approval_status = 'approved' AND gate_reviewers.reviewed_at IS NULL),
+            WHERE approval_status = 'approved' AND waived_by IS NULL AND gate_reviewers.reviewed_at IS NULL),
         'untold', (SELECT count(*) FROM (
             SELECT metric_id::text FROM resource_metrics UNION ALL SELECT message_id::text FROM agent_messages
         ) AS kept (id) FULL JOIN (

@@ -13,7 +13,7 @@ from app.domain.agents import AGENT_MACHINE, AgentRole, AgentStatus
 from app.domain.errors import ErrorCode
 from app.domain.events import Aggregate
 from app.domain.machines import Machine
-from app.domain.model_assignments import ASSIGNMENT_MACHINE
+from app.domain.model_assignments import ASSIGNMENT_MACHINE, AssignmentStatus
 from app.domain.principals import Principal, Role
 from app.domain.quality_gates import GATE_MACHINE, ApprovalStatus
 from app.domain.tasks import TASK_MACHINE, TaskKind, TaskStatus
@@ -118,6 +118,9 @@ class Gate(Thing):
     checks: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     """The thresholds of its checks: at most, at least."""
     escalated: bool = False
+    waived: bool = False
+    closed: bool = False
+    """Its execution has ended before its verdict."""
     verdict: str | None = None
     """The decision behind the last verdict."""
 
@@ -296,10 +299,29 @@ class State:
         """The agent gives everything back; its status is the caller's to set."""
         for task in self.held_by(agent):
             self.move(task, TaskStatus.PENDING, "released")
+            self.end_models(task)
             task.holder = None
+
+    def end_models(self, task: Task) -> None:
+        """A task went back to the pool: nobody's model works on it any more."""
+        for assignment in self.all(Assignment):
+            if assignment.task == task.key and assignment.status is AssignmentStatus.ACTIVE:
+                self.move(assignment, AssignmentStatus.CANCELLED, "cancelled")
+
+    def undecided(self, execution: Execution) -> list[Gate]:
+        """The gates of an execution that have no verdict."""
+        return [g for g in self.all(Gate) if g.execution == execution.key and g.status not in FINAL_GATES]
+
+    def close_gates(self, execution: Execution) -> None:
+        """Gates of an execution that ends wait for nothing any more."""
+        for gate in self.undecided(execution):
+            if not gate.closed:
+                gate.closed = True
+                self.amend(gate, "closed")
 
     def cancel_open(self, execution: Execution) -> None:
         """The end of an execution: nobody works for it any more."""
+        self.close_gates(execution)
         doomed = self.open_tasks(execution)
         holders = {task.holder for task in doomed if task.is_held and task.holder is not None}
         for task in doomed:

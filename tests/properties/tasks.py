@@ -249,6 +249,7 @@ def _released(state: State, actor: Principal, given: Fields) -> None:
     task = _of_own(state, actor, given, TaskStatus.PENDING)
     holder = state.get(Agent, task.holder or "")
     state.move(task, TaskStatus.PENDING, "released")
+    state.end_models(task)
     task.holder = None
     state.follow_load(holder)
 

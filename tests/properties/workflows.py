@@ -67,6 +67,10 @@ def _resumed(state: State, _actor: Principal, given: Fields) -> None:
 def _retried(state: State, _actor: Principal, given: Fields) -> None:
     """What failed in a phase is dropped, for the phase makes it anew; a rejection at the end is asked for again."""
     execution = _found(state, given, ExecutionStatus.FAILED)
+    for gate in state.undecided(execution):
+        if gate.closed:
+            gate.closed = False
+            state.amend(gate, "reopened")
     for task in state.open_tasks(execution):
         if task.phase is not None:
             state.move(task, TaskStatus.CANCELLED, "cancelled")

@@ -40,6 +40,7 @@ WITHOUT_SCHEMA = {
     "decisions.context_data": "sealed, so it is stored as bytes",
     "event_log.detail": "what the hub writes of its own changes",
     "idempotency_keys.result": "what the hub answered",
+    "quality_gates.evidence": "what the hub computes of results and checks",
     "resource_metrics.optimization_suggestions": "a list of texts by its type in the API; its CHECK says so too",
     "workflow_errors.detail": "what the engine writes",
     "workflow_steps.outcome": "what the engine writes",

@@ -263,17 +263,18 @@ async def test_a_decided_gate_is_not_escalated_but_its_escalation_can_be_resolve
     assert (resolved.approval_status, resolved.escalation_required) == ("approved", False)
 
 
-async def test_gates_of_an_ended_execution_stay_as_they_are(database: Database) -> None:
+async def test_gates_of_an_ended_execution_are_closed_and_stay_as_they_are(database: Database) -> None:
     gate = await an_open_gate(database)
     await run(database, cancel_workflow, ADMIN, CancelWorkflow(gate.workflow_execution_id, 1, "enough"))
     for service, command in (
-        (assign_reviewers, AssignReviewers(gate.gate_id, 2, ["mary"])),
-        (record_checks, RecordChecks(gate.gate_id, 2, [COVERAGE])),
-        (escalate_gate, EscalateGate(gate.gate_id, 2, "Look!")),
+        (assign_reviewers, AssignReviewers(gate.gate_id, 3, ["mary"])),
+        (record_checks, RecordChecks(gate.gate_id, 3, [COVERAGE])),
+        (escalate_gate, EscalateGate(gate.gate_id, 3, "Look!")),
     ):
         with pytest.raises(Blocked, match="is CANCELLED"):
             await run(database, service, ADMIN, command)
-    assert (await row_of(database, quality_gates, gate_id=gate.gate_id)).version == 2
+    kept = await row_of(database, quality_gates, gate_id=gate.gate_id)
+    assert (kept.version, kept.approval_status, kept.closed_at is not None) == (3, "in_review", True)
 
 
 async def test_open_requests_learn_what_became_of_the_gate_they_ask_about(database: Database) -> None:
@@ -292,6 +293,7 @@ async def test_open_requests_learn_what_became_of_the_gate_they_ask_about(databa
             "version": escalated.version,
             "checks": escalated.automated_checks,
             "escalation_reason": "Over my head.",
+            "evidence_hash": escalated.evidence_hash,
         },
     }
     assert kept.version == request.version

@@ -181,7 +181,7 @@ RULES: dict[str, tuple[Domain, Service, Table, dict[str, Any], str]] = {
         lambda: required_text("reason", " "),
         lambda state: state.escalate(" "),
         quality_gates,
-        {"escalation_required": True, "escalation_reason": " "},
+        {"escalation_required": True, "escalated_at": NOW, "escalation_reason": " "},
         "ck_quality_gates_escalation_reason",
     ),
     "a reviewer's score is from 0 to 10": (

@@ -71,7 +71,7 @@ def test_a_template_with_all_kinds_of_phases_is_read_with_its_defaults() -> None
         (template(AUDITS, {**GATE, "checks": [{"name": "n", "measure": "audits.lnt.findings", "at_most": 1}]}),
          "phases.1.checks.0.measure: the phase 'audits' has no task 'lnt' (its tasks: lint)"),
         (template(AUDITS, {**GATE, "checks": [{"name": "n", "measure": "audits.lint.findings"}]}),
-         "phases.1.checks.0: has no threshold (give at_most, at_least or both)"),
+         "phases.1.checks.0: has no threshold (give at_most, at_least, both, or criteria)"),
         (template(AUDITS, {**GATE, "checks": [{"name": "n", "measure": "audits.lint.x", "at_most": 1, "at_least": 2}]}),
          "phases.1.checks.0: can never pass (at_least must not be above at_most)"),
         (template(AUDITS, {**GATE, "checks": [{"name": "n", "measure": "audits", "at_most": float("nan")}]}),

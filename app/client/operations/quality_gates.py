@@ -11,6 +11,8 @@ REJECT = mutation("qualityGateReject", _decided, "QualityGateDecideInput")
 
 REQUEST_REVISION = mutation("qualityGateRequestRevision", _decided, "QualityGateDecideInput")
 
+WAIVE = mutation("qualityGateWaive", _decided, "QualityGateWaiveInput")
+
 BY_VERDICT = {
     ReviewVerdict.APPROVE: APPROVE,
     ReviewVerdict.REJECT: REJECT,
@@ -33,7 +35,7 @@ query QualityGate($gateId: ID!) {
 """
 
 _listed = """
-      gateId gateName gateType approvalStatus version revision qualityScore createdAt
+      gateId gateName gateType approvalStatus version revision qualityScore createdAt closedAt
       automatedChecks { name measured at_most: atMost at_least: atLeast passed }
       execution { executionId workflowName }
 """

@@ -1,5 +1,6 @@
-"""What a gate asks of its reviewers and of the PM: the question, the measured checks, the reviews so far."""
+"""What a gate asks: commands to be run, reviews, and the verdict, each with what is to be judged and its hash."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.engine import Row
@@ -7,20 +8,55 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.agents import AgentRole
 from app.domain.tasks import TaskKind
-from app.domain.templates import GatePhase
+from app.domain.templates import Check, GatePhase
 from app.engine.phases.base import Visit
 from app.engine.phases.results import results_of
 from app.engine.phases.revisions import told_reviews
 from app.engine.phases.work import request
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked for a review by a task: any agent of a role, or one agent. `name` is for the task's."""
+
+    name: str
+    role: AgentRole | None = None
+    agent_id: str | None = None
+
+
 async def review_request(
-    session: AsyncConnection, visit: Visit[GatePhase], gate: Row[Any], name: str, role: AgentRole
+    session: AsyncConnection, visit: Visit[GatePhase], gate: Row[Any], name: str, asked: Asked
 ) -> dict[str, Any]:
-    """The task that asks an agent of this role for its review."""
+    """The task that asks an agent for its review."""
     question = f"Review {gate.gate_name!r}: do you advise to approve, to reject, or to request a revision?"
     given = await _given(session, visit, gate, question)
-    return request(TaskKind.REVIEW, name, f"Review: {gate.gate_name}"[:200], given, role=role, gate_id=gate.gate_id)
+    title = f"Review: {gate.gate_name}"[:200]
+    row = request(TaskKind.REVIEW, name, title, given, role=asked.role, gate_id=gate.gate_id)
+    return {**row, "required_agent_id": asked.agent_id}
+
+
+async def command_request(
+    session: AsyncConnection, visit: Visit[GatePhase], gate: Row[Any], name: str, check: Check
+) -> dict[str, Any]:
+    """The task that has an agent run a check's command, and answer with what it measured."""
+    given = {
+        "check": check.model_dump(mode="json", include={"name", "command", "measure", "at_most", "at_least"}),
+        "gate_id": str(gate.gate_id),
+        "revision": gate.revision,
+        "context": visit.execution.context,
+        "results": await results_of(session, visit.execution, visit.phase.uses),
+    }
+    return request(
+        TaskKind.WORK,
+        name,
+        f"Check: {check.name}"[:200],
+        given,
+        description=f"Run the command and answer with what it measured: {check.command}",
+        role=check.role,
+        capabilities=check.capabilities,
+        complexity=1,
+        gate_id=gate.gate_id,
+    )
 
 
 async def verdict_request(
@@ -42,6 +78,7 @@ async def _given(session: AsyncConnection, visit: Visit[GatePhase], gate: Row[An
             "gate_type": gate.gate_type,
             "version": gate.version,
             "revision": gate.revision,
+            "evidence_hash": gate.evidence_hash,
             "checks": gate.automated_checks,
             "reviews": await told_reviews(session, gate.gate_id, gate.revision),
         },

@@ -7,8 +7,9 @@ from uuid import UUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.tasks import HELD, TaskStatus
+from app.domain.tasks import HELD, REASON_MAX, TaskStatus
 from app.engine.phases.base import ACTOR
+from app.services.gate_ends import close_gates
 from app.services.workload import follow_load
 from db.queries.changes import transition
 from db.queries.entities import TASK
@@ -25,7 +26,11 @@ async def cancel(session: AsyncConnection, rows: Sequence[Row[Any]], reason: str
 
 
 async def cancel_unfinished(session: AsyncConnection, execution_id: UUID, reason: str) -> None:
-    """Cancel what an execution that fails still asks for; tasks that failed stay failed, to be read and repeated."""
+    """Cancel what an execution that fails still asks for, and close its gates that have no verdict.
+
+    Tasks that failed stay failed, to be read and repeated.
+    """
+    await close_gates(session, execution_id, ACTOR, reason[:REASON_MAX])
     rows = await open_of_execution(session, execution_id)
     await cancel(session, [task for task in rows if task.status != TaskStatus.FAILED.value], reason)
 

@@ -62,10 +62,12 @@ async def review(world: World) -> Call:
             "feedback": "Well done.",
             "taskId": str(task.task_id),
             "expectedVersion": task.version,
+            "evidenceHash": gate.evidence_hash,
         },
         [
             Special("another gate than the task's", {"gateId": world.known["gate"]}, INVALID, "taskId"),
             Special("a gate that is not in review", {"gateId": world.known["gate"], **alone}, [ErrorCode.BLOCKED]),
+            Special("other evidence", {"evidenceHash": "0" * 64}, [ErrorCode.EVIDENCE_CHANGED], "evidenceHash"),
         ],
         task.assigned_agent_id,
     )
@@ -79,17 +81,32 @@ async def verdict(world: World) -> Call:
     return of_gate(
         gate,
         Special("a task of another gate", {"taskId": world.known["task"]}, INVALID, "taskId"),
+        Special("other evidence", {"evidenceHash": "0" * 64}, [ErrorCode.EVIDENCE_CHANGED], "evidenceHash"),
         pmDecision="It is good.",
         confidenceScore=9,
         reasoningProcess="All reviews say so.",
         qualityScore="8.5",
         improvementSuggestions="More tests.",
         taskId=str(task.task_id),
+        evidenceHash=gate.evidence_hash,
     )
 
 
 for mutation in ("qualityGateApprove", "qualityGateReject", "qualityGateRequestRevision"):
     case(mutation, PMS, again=ErrorCode.ILLEGAL_TRANSITION)(verdict)
+
+
+@case("qualityGateWaive", PMS, again=ErrorCode.STALE_VERSION)
+async def waive(world: World) -> Call:
+    gate = await fresh_gate(world, opened=True)
+    seen = {"evidenceHash": "0" * 64}
+    return of_gate(
+        gate,
+        Special("evidence that is not there", seen, [ErrorCode.EVIDENCE_CHANGED], "evidenceHash"),
+        reason="The demo is today.",
+        confidenceScore=7,
+        evidenceHash=gate.evidence_hash,
+    )
 
 
 @case("qualityGateAssignReviewers", PMS, again=ErrorCode.STALE_VERSION)
@@ -113,7 +130,7 @@ async def record_checks(world: World) -> Call:
 
 @case("qualityGateEscalate", REVIEWERS, again=ErrorCode.STALE_VERSION)
 async def escalate(world: World) -> Call:
-    return of_gate(await fresh_gate(world), reason="Nobody agrees.")
+    return of_gate(await fresh_gate(world), reason="Nobody agrees.", escalateTo="The leads")
 
 
 @case("qualityGateResolveEscalation", PMS, again=ErrorCode.BLOCKED)

@@ -86,6 +86,11 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Sha256:
+    """A hash of 64 hexadecimal digits."""
+
+
+@dataclass(frozen=True)
 class Free:
     """Any value of its type will do."""
 
@@ -108,7 +113,15 @@ FIGURES = Json(
 )
 CRITERIA = Json(
     is_object=True,
-    wrong=[{"verdict_by": "nobody"}, {"min_score": 11}, {"reviewers": "x"}, {"reviewers": [""]}],
+    wrong=[
+        {"verdict_by": "nobody"},
+        {"min_score": 11},
+        {"reviewers": "x"},
+        {"reviewers": [""]},
+        {"quorum": 0},
+        {"quorum": "most"},
+        {"timeout_seconds": 0},
+    ],
 )
 
 RULES: Mapping[str, Any] = {
@@ -198,6 +211,9 @@ RULES: Mapping[str, Any] = {
     "atMost": Number(),
     "atLeast": Number(),
     "QualityGateEscalateInput.reason": Text(2_000),
+    "QualityGateWaiveInput.reason": Text(2_000),
+    "escalateTo": Text(200),
+    "evidenceHash": Sha256(),
     "note": OPTIONAL_REASON,
     # model assignments
     "assignmentId": Identifier("assignment"),

@@ -59,6 +59,12 @@ def _(rule: rules.Text, place: Place) -> Iterator[Wrong]:
     yield from _unstorable()
 
 
+@wrong_values.register
+def _(rule: rules.Sha256, place: Place) -> Iterator[Wrong]:
+    yield from (Wrong("no hash", value) for value in ("", " ", "0" * 63, "0" * 65, "g" * 64))
+    yield from _unstorable()
+
+
 def _unstorable() -> Iterator[Wrong]:
     yield Wrong("NUL", "a\x00b")
     yield Wrong("a lone surrogate", "a\ud800b")
