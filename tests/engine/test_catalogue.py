@@ -9,8 +9,9 @@ from sqlalchemy import select
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.templates import parse_template
 from app.engine import catalogue
-from app.engine.catalogue import load_template, shipped_templates, sync_templates
+from app.engine.catalogue import shipped_templates, sync_templates
 from app.engine.compiler import Compiled
+from app.services.template_sources import load_template
 from db.session import Database
 from db.tables.workflows import workflow_templates
 from tests.engine.team import rows_of

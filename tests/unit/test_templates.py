@@ -46,15 +46,21 @@ def test_a_template_with_all_kinds_of_phases_is_read_with_its_defaults() -> None
         (None, "the top: Input should be a valid dictionary or instance of WorkflowTemplate (give keys and values)"),
         ({}, "name: Field required (add it); description: Field required (add it); phases: Field required (add it)"),
         (template(), "phases: Tuple should have at least 1 item after validation, not 0"),
-        (template(DECIDE, steps=1), "steps: unknown key (known here: name, description, phases)"),
+        (
+            template(DECIDE, steps=1),
+            "steps: unknown key (known here: name, description, input_schema, phases, output, output_schema)",
+        ),
         (
             template(DECIDE, name="My Flow"),
             "name: String should match pattern '^[a-z][a-z0-9]*(-[a-z0-9]+)*$' (lower-case words joined by hyphens, "
             "such as technical-review)",
         ),
-        (template({**DECIDE, "kind": None}), "kind is one of decision, task, parallel, gate, function"),
+        (
+            template({**DECIDE, "kind": None}),
+            "kind is one of decision, task, parallel, gate, function, branch, loop, wait, workflow",
+        ),
         (template({"name": "x"}), "phases.0: Unable to extract tag using discriminator 'kind' (give kind: decision, "
-                                  "task, parallel, gate or function)"),
+                                  "task, parallel, gate, function, branch, loop, wait or workflow)"),
         (template({**DECIDE, "qestion": "x"}), "phases.0.qestion: unknown key (did you mean question?)"),
         (template(DECIDE, {**WORK, "task": {"name": "a", "title": "A", "rol": "qa"}}),
          "phases.1.task.rol: unknown key (did you mean role?)"),

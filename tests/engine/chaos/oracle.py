@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from app.domain.quality_gates import ApprovalStatus
-from app.domain.templates import AnyPhase, DecisionPhase, FunctionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.domain.templates import AnyPhase, DecisionPhase, GatePhase, ParallelPhase, TaskPhase
 from tests.engine.chaos.plans import MAX_FAILURES, Plan
 
 Pass = tuple[str, int]
@@ -96,8 +96,8 @@ class _Walk:
                 return ended
             case GatePhase():
                 return self._gate(phase)
-            case FunctionPhase():
-                raise NotImplementedError("no plan has phases of functions")
+            case _:
+                raise NotImplementedError(f"no plan has phases of the kind {phase.kind}")
 
     def _tasks_of(self, phase: ParallelPhase) -> dict[str, int]:
         if phase.tasks_from is None:
