@@ -34,6 +34,9 @@ def load_template(text: str, source: str) -> WorkflowTemplate:
 
 def read_yaml(text: str) -> WorkflowTemplate | list[Fault]:
     """The template in a YAML text, or all that is wrong with it, each with its line."""
+    if REMOVED in text:
+        place = text[: text.index(REMOVED)].count("\n") + 1
+        return [Fault((), "held what looks like a secret, which was removed", KEEP_HINT, place)]
     if len(text) > SOURCE_MAX:
         return [Fault((), f"has {len(text)} characters, at most {SOURCE_MAX} are taken")]
     try:
@@ -62,6 +65,9 @@ def read_spec(data: Any) -> WorkflowTemplate | list[Fault]:
     return _secrets(data) or read_template(data)
 
 
+REMOVED = "[secret removed: "
+"""What the API puts in the place of a secret before anybody sees it."""
+KEEP_HINT = "write where it is kept instead, such as env:NAME"
 NO_YAML: Where = ("YAML",)
 """The path of a fault that is none of the template's."""
 
@@ -89,9 +95,10 @@ def _double_keys(root: yaml.Node | None) -> list[Fault]:
 
 def _secrets(data: Any) -> list[Fault]:
     """A template is stored and shown to whoever reads; and one without its secret would not work."""
-    hint = "write where it is kept instead, such as env:NAME"
+    if REMOVED in str(data):
+        return [Fault((), "held what looks like a secret, which was removed", KEEP_HINT)]
     found = scrub_json(data).found
-    return [Fault(_place(path), f"holds what looks like a secret ({kind})", hint) for path, kind in found]
+    return [Fault(_place(path), f"holds what looks like a secret ({kind})", KEEP_HINT) for path, kind in found]
 
 
 def _place(path: str) -> Where:

@@ -1,6 +1,5 @@
 """Workflow templates: stored as versions, each with its drawing; validated without being stored."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from db.queries.catalogue import all_specs, latest_spec, lock_catalogue, read_ve
 class TemplateSource:
     """A template as YAML or as JSON, one of them."""
 
-    spec: Mapping[str, Any] | None = None
+    spec: Any = None
     yaml: str | None = None
 
 
@@ -32,7 +31,7 @@ async def register_template(session: AsyncConnection, principal: Principal, comm
     if not isinstance(found, WorkflowTemplate):
         raise refusal("This is not a workflow template, nothing was written", found)
     await lock_catalogue(session)
-    version, _ = await store_template(session, found)
+    version = await store_template(session, found, principal.name)
     return await read_version(session, found.name, version)
 
 
@@ -43,14 +42,15 @@ def examine(command: TemplateSource) -> WorkflowTemplate | list[Fault]:
     return read_yaml(command.yaml) if command.yaml is not None else read_spec(command.spec)
 
 
-async def store_template(session: AsyncConnection, template: WorkflowTemplate) -> tuple[int, bool]:
-    """The version that has this template now, and whether it was made for it. The catalogue is locked."""
+async def store_template(session: AsyncConnection, template: WorkflowTemplate, by: str | None = None) -> int:
+    """The version that has this template now, the latest or a new one. The catalogue is locked."""
     latest = await latest_spec(session, template.name)
     if latest is not None and _is_same(latest.spec, template):
-        return latest.template_version, False
+        return int(latest.template_version)
     version = latest.template_version + 1 if latest is not None else 1
-    await store_spec(session, template.name, version, template.description, spec_of(template), draw(template))
-    return version, True
+    spec, drawing = spec_of(template), draw(template)
+    await store_spec(session, template.name, version, template.description, spec, drawing, by)
+    return version
 
 
 async def store_shipped(session: AsyncConnection, template: WorkflowTemplate) -> int | None:
@@ -61,8 +61,7 @@ async def store_shipped(session: AsyncConnection, template: WorkflowTemplate) ->
     specs = await all_specs(session, template.name)
     if any(_is_same(spec, template) for spec in specs):
         return None
-    version, _ = await store_template(session, template)
-    return version
+    return await store_template(session, template)
 
 
 async def draw_missing(session: AsyncConnection) -> None:

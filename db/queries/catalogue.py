@@ -49,11 +49,18 @@ async def all_specs(connection: AsyncConnection, name: str) -> Sequence[Any]:
 
 
 async def store_spec(
-    connection: AsyncConnection, name: str, version: int, description: str, spec: Any, mermaid: str | None = None
+    connection: AsyncConnection,
+    name: str,
+    version: int,
+    description: str,
+    spec: Any,
+    mermaid: str | None = None,
+    registered_by: str | None = None,
 ) -> None:
     """Add a version of a template."""
     values = {"template_name": name, "template_version": version, "description": description, "spec": spec}
-    await connection.execute(insert(workflow_templates).values(**values, mermaid=mermaid))
+    drawn = insert(workflow_templates).values(**values, mermaid=mermaid, registered_by=registered_by)
+    await connection.execute(drawn)
 
 
 async def read_version(connection: AsyncConnection, name: str, version: int) -> Row[Any]:

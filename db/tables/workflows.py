@@ -39,6 +39,8 @@ workflow_templates = Table(
     json_column("spec"),
     # the graph in Mermaid's language; null until the hub's next start for what an older hub stored
     Column("mermaid", Text),
+    # null for one that came with the hub
+    Column("registered_by", Text),
     timestamp("created_at", nullable=False, default_now=True),
 )
 

@@ -24,6 +24,7 @@ END $$
 
 def upgrade() -> None:
     op.add_column("workflow_templates", sa.Column("mermaid", sa.Text(), nullable=True))
+    op.add_column("workflow_templates", sa.Column("registered_by", sa.Text(), nullable=True))
     _executions()
     _signals()
     op.execute(WAKE_PARENT)
