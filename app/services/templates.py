@@ -29,7 +29,7 @@ async def register_template(session: AsyncConnection, principal: Principal, comm
     """
     found = examine(command)
     if not isinstance(found, WorkflowTemplate):
-        raise refusal("This is not a workflow template, nothing was written", found)
+        raise refusal("This is not a workflow template. Nothing was written", found)
     await lock_catalogue(session)
     version = await store_template(session, found, principal.name)
     return await read_version(session, found.name, version)

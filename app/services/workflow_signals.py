@@ -45,7 +45,8 @@ async def signal_workflow(session: AsyncConnection, principal: Principal, comman
     """
     execution = await find(session, EXECUTION, command.execution_id, "executionId")
     key = None if command.key is None else required_text("key", command.key, NAME_MAX)
-    payload = _checked(await _awaited(session, execution, command.name), command)
+    name = required_text("name", command.name, NAME_MAX)
+    payload = _checked(await _awaited(session, execution, name), command)
     signal_id = await store_signal(session, _values(principal, command, payload, key))
     if signal_id is None:
         sent = await sent_before(session, command.execution_id, command.name, key or "")

@@ -87,8 +87,7 @@ workflow_executions = Table(
     CheckConstraint("handled_seq <= wake_seq", name="handled_seq"),
     CheckConstraint("(lease_owner IS NULL) = (lease_until IS NULL)", name="lease"),
     CheckConstraint(
-        "num_nonnulls(parent_execution_id, root_execution_id, parent_step, child_index) "
-        "= CASE WHEN depth = 0 THEN 0 ELSE 4 END",
+        "num_nonnulls(parent_execution_id, root_execution_id, parent_step, child_index) IN (0, 4)",
         name="child",
     ),
     within("depth", DEPTH),

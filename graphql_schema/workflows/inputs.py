@@ -44,7 +44,9 @@ class WorkflowStartInput(MutationInput):
 @strawberry.input(description="Tell an execution something that a phase of it waits for.")
 class WorkflowSignalInput(MutationInput):
     execution_id: strawberry.ID = given(EXECUTION_DESCRIPTION)
-    name: str = given("The name of the signal, which a phase of the kind wait of its template awaits.")
+    name: str = given(
+        "The name of the signal, at most 200 characters, which a phase of the kind wait of its template awaits."
+    )
     payload: JSON | None = optional(
         "What is told, any JSON value of at most 65,536 bytes that fits the phase's schema; the result of the phase."
     )

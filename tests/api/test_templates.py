@@ -89,7 +89,7 @@ async def test_a_dry_run_and_a_faulty_one_store_nothing(admin: Client) -> None:
     refused = await register(admin, {**SPEC, "phases": []})
     assert [(error["code"], error["field"]) for error in refused["userErrors"]] == [("INVALID_INPUT", "input.spec")]
     assert refused["userErrors"][0]["message"] == (
-        "This is not a workflow template, nothing was written: phases: Tuple should have at least 1 item after "
+        "This is not a workflow template. Nothing was written: phases: Tuple should have at least 1 item after "
         "validation, not 0"
     )
     both = await register(admin, SPEC, yaml=YAML)

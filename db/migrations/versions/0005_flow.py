@@ -54,8 +54,7 @@ def _executions() -> None:
     op.create_check_constraint(
         op.f(f"ck_{EXECUTIONS}_child"),
         EXECUTIONS,
-        "num_nonnulls(parent_execution_id, root_execution_id, parent_step, child_index) "
-        "= CASE WHEN depth = 0 THEN 0 ELSE 4 END",
+        "num_nonnulls(parent_execution_id, root_execution_id, parent_step, child_index) IN (0, 4)",
     )
     op.create_check_constraint(op.f(f"ck_{EXECUTIONS}_depth"), EXECUTIONS, "depth >= 0 AND depth <= 8")
     op.create_unique_constraint(

@@ -159,6 +159,8 @@ RULES: Mapping[str, Any] = {
     "triggerType": Free(),
     "WorkflowFailInput.reason": Text(2_000),
     "payload": Json(is_object=False),
+    # one that the workflow awaits
+    "WorkflowSignalInput.name": Free(),
     # what is wrong with a template is told as faults, and tested with the templates
     "spec": Free(),
     "yaml": Free(),

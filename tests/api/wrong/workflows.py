@@ -106,6 +106,6 @@ async def register(world: World) -> Call:
     )
 
 
-@case("workflowTemplateValidate", PMS, repeatable="nothing is written")
+@case("workflowTemplateValidate", PMS, repeatable="nothing is written", writes=False)
 async def validate(world: World) -> Call:
     return Call({"spec": listening_spec(world.name("Waits"))})
