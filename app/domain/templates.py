@@ -289,9 +289,7 @@ _TASKS = TypeAdapter(Annotated[tuple[TaskSpec, ...], Field(max_length=TASKS_MAX)
 def _faults(error: ValidationError) -> list[Fault]:
     details = error.errors()
     # a list whose every item is at fault is also called too short, which helps nobody
-    inner = {detail["loc"][:-1] for detail in details} | {
-        detail["loc"][:1] for detail in details if len(detail["loc"]) > 1
-    }
+    inner = {detail["loc"][:length] for detail in details for length in range(1, len(detail["loc"]))}
     return [_to_fault(detail) for detail in details if detail["type"] != "too_short" or detail["loc"] not in inner]
 
 
