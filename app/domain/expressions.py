@@ -140,7 +140,8 @@ def _hint(text: str, said: str, variables: tuple[str, ...]) -> str:
 def _said(error: Exception) -> str:
     """The library's first line, without its codes."""
     first = str(error).partition("\n")[0]
-    return re.sub(r"^([A-Z_]+: )?(ERROR: )?(<input>:-?\d+:(-?\d+): )?", "", first).removesuffix(" [INVALID_ARGUMENT]")
+    bare = re.sub(r"^([A-Z_]+: )?(ERROR: )?(<input>:-?\d+:-?\d+: )?", "", first)
+    return re.sub(r" \[[A-Z_]+\]$", "", bare)
 
 
 class Budget:
