@@ -34,7 +34,7 @@ from app.engine.phases.base import (
 from app.services.workflow_errors import fail_step, note_error
 from db.queries.changes import amend, append
 from db.queries.entities import EXECUTION
-from db.queries.executions import arm, arm_at, is_over
+from db.queries.executions import arm, arm_at, disarm, is_over
 from db.queries.steps import begin_step, end_step, find_step, last_numbers, latest_step
 
 KINDS: dict[type[AnyPhase], PhaseKind] = {
@@ -157,6 +157,8 @@ async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: J
             next_phase = back_to if back_to is not None else following(visit, leads_to)
             outcome = {**result, "next_phase": next_phase}
             await end_step(session, execution_id, visit.step_number, StepStatus.COMPLETED, outcome)
+            if visit.phase.timeout_seconds is not None or isinstance(visit.phase, WaitPhase):
+                await disarm(session, execution_id)
             detail = {**visit.detail, "outcome": outcome}
             await append(session, str(execution_id), Event(Aggregate.WORKFLOW, "step_completed", ACTOR, detail=detail))
             return next_phase

@@ -1,5 +1,6 @@
 """Workflow templates: stored as versions, each with its drawing; validated without being stored."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ async def register_template(session: AsyncConnection, principal: Principal, comm
 
     Executions under way keep the version with which they began. Raises `InvalidInput` that tells the faults.
     """
-    found = examine(command)
+    found = await examine(command)
     if not isinstance(found, WorkflowTemplate):
         raise refusal("This is not a workflow template. Nothing was written", found)
     await lock_catalogue(session)
@@ -35,11 +36,16 @@ async def register_template(session: AsyncConnection, principal: Principal, comm
     return await read_version(session, found.name, version)
 
 
-def examine(command: TemplateSource) -> WorkflowTemplate | list[Fault]:
-    """The template, or all that is wrong with it. Raises `InvalidInput` unless there is one source."""
+async def examine(command: TemplateSource) -> WorkflowTemplate | list[Fault]:
+    """The template, or all that is wrong with it. Raises `InvalidInput` unless there is one source.
+
+    A large one takes some tenths of a second, in a thread.
+    """
     if (command.spec is None) == (command.yaml is None):
         raise InvalidInput("Give spec or yaml, one of them. Nothing was written.", "input")
-    return read_yaml(command.yaml) if command.yaml is not None else read_spec(command.spec)
+    if command.yaml is not None:
+        return await asyncio.to_thread(read_yaml, command.yaml)
+    return await asyncio.to_thread(read_spec, command.spec)
 
 
 async def store_template(session: AsyncConnection, template: WorkflowTemplate, by: str | None = None) -> int:

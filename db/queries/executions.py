@@ -164,6 +164,11 @@ async def arm(connection: AsyncConnection, execution_id: UUID, step_number: int,
     )
 
 
+async def disarm(connection: AsyncConnection, execution_id: UUID) -> None:
+    """Take back the timer of an execution, which is held."""
+    await connection.execute(update(executions).where(executions.c.execution_id == execution_id).values(wake_at=None))
+
+
 async def is_over(connection: AsyncConnection, execution_id: UUID, step_number: int, seconds: float) -> bool:
     """Whether so many seconds have passed since the step began, or, once it has ended, since its end."""
     moment = _moment_of_step(execution_id, step_number, seconds)

@@ -62,7 +62,7 @@ class WorkflowSignalInput(MutationInput):
 @strawberry.input(description="A workflow template, as YAML or as JSON: docs/templates.md tells the language.")
 class WorkflowTemplateInput(MutationInput):
     spec: JSON | None = optional("The template as a JSON object; leave it out for `yaml`.")
-    yaml: str | None = optional("The template as YAML, at most 500,000 characters; leave it out for `spec`.")
+    yaml: str | None = optional("The template as YAML, at most 100,000 characters; leave it out for `spec`.")
 
     def command(self) -> TemplateSource:
         return TemplateSource(self.spec, self.yaml)

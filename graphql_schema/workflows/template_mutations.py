@@ -85,7 +85,7 @@ class WorkflowTemplateMutations:
     )
     async def workflow_template_validate(self, info: Info, input: WorkflowTemplateInput) -> WorkflowTemplateValidation:
         async def work(session: AsyncConnection) -> References:
-            return {"found": _told(examine(input.command()))}
+            return {"found": _told(await examine(input.command()))}
 
         return await run_mutation(info, WorkflowTemplateValidation, input, Permission.REGISTER_TEMPLATE, work)
 

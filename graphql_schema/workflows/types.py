@@ -172,8 +172,10 @@ class WorkflowExecution(Node):
         EXECUTION.parent_execution_id,
         description="The UUID of the execution of which this one is a part; null when it was started by itself.",
     )
-    wake_at: datetime | None = column(
-        EXECUTION.wake_at,
+    wake_at: datetime | None = computed(
+        lambda execution: case(
+            (one_of(execution[EXECUTION.execution_status], UNDER_WAY), execution[EXECUTION.wake_at])
+        ),
         description="When its next timer ends: a wait, a time-out or a pause before another try; null for none.",
     )
     mermaid: str = computed(

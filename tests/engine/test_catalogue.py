@@ -77,7 +77,7 @@ YAML = "x.yaml is not YAML: "
 @pytest.mark.parametrize(
     ("yaml", "message"),
     [
-        ("phases: [1", YAML + "line 1: expected ',' or ']', but got '<stream end>'"),
+        ("phases: [1", YAML + "line 2: did not find expected ',' or ']'"),
         ("name: a\nname: b", TEMPLATE + "line 2, 'name' is given twice (keep one)"),
         ("name: &n a\ndescription: *n", TEMPLATE + "line 2, aliases are not taken (write the part out)"),
         ("on: 2025-13-45", YAML + "month must be in 1..12"),

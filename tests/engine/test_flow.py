@@ -134,9 +134,7 @@ async def test_a_loop_repeats_until_its_condition_holds(engine_database: Databas
     assert rounds == [{"round": 1, **back}, {"round": 2, **back}, {"round": 0, "rounds": 3, "next_phase": "publish"}]
 
 
-async def test_a_loop_that_asks_for_too_many_rounds_fails_and_begins_anew_after_a_retry(
-    engine_database: Database, start_worker: StartWorker
-) -> None:
+async def test_a_loop_that_asks_for_too_many_rounds_fails(engine_database: Database, start_worker: StartWorker) -> None:
     database = engine_database
     inner = loop("again", "draft", **{"while": "attempt > 0"})
     await store_template(database, "endless", task_phase("draft"), inner | {"max_rounds": 2})

@@ -110,12 +110,13 @@ INTERNAL = {
     "workflow_executions.lease_until",
     "workflow_executions.parent_step",
     "workflow_executions.root_execution_id",
+    "workflow_executions.wake_at",
     "workflow_executions.wake_seq",
     "workflow_templates.mermaid",
     "workflow_templates.spec",
     *(f"{entity.table.name}.event_xid" for entity in BY_AGGREGATE.values()),
 }
-"""Columns that nobody is shown as they are; `spec` and `mermaid` are shown by expressions."""
+"""Columns that nobody is shown as they are; `spec`, `mermaid` and `wake_at` are shown by expressions."""
 
 
 def test_every_column_is_shown(served: GraphQLSchema) -> None:
