@@ -4,10 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import func, insert
 
+from app.domain.ids import new_id
 from app.domain.principals import Role
 from app.services.workflows import StartWorkflow, start_workflow
 from db.session import Database
+from db.tables.workflows import workflow_steps
 from tests.api.conftest import Client, MakeClient
 from tests.services.makers import ADMIN, run
 
@@ -156,6 +159,24 @@ async def test_a_template_and_an_execution_are_drawn(admin: Client, database: Da
     row = await run(database, start_workflow, ADMIN, StartWorkflow("release", {"tag": "v1"}))
     asked = f'{{ workflow(executionId: "{row.execution_id}") {{ mermaid output parent {{ executionId }} }} }}'
     assert (await admin.ask(asked))["workflow"] == {"mermaid": MERMAID, "output": None, "parent": None}
+    for number, phase, attempt, status in (
+        (1, "hold", 1, "failed"),
+        (2, "hold", 2, "completed"),
+        (3, "which-way", 1, "running"),
+    ):
+        step = insert(workflow_steps).values(
+            step_id=new_id(),
+            execution_id=row.execution_id,
+            step_number=number,
+            phase=phase,
+            attempt=attempt,
+            step_status=status,
+            started_at=func.clock_timestamp(),
+            completed_at=None if status == "running" else func.clock_timestamp(),
+        )
+        await database.transact(lambda session: session.execute(step))  # noqa: B023
+    drawn = (await admin.ask(asked))["workflow"]["mermaid"]
+    assert drawn == f"{MERMAID}  class p_hold completed\n  class p_which_way running\n"
 
 
 async def test_an_input_that_does_not_fit_is_refused_with_its_place(admin: Client) -> None:

@@ -1,12 +1,22 @@
 """Workflows that start workflows: input, output, joins, and that both ends wake, fail and cancel each other."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
-from app.services.workflows import CancelWorkflow, FailWorkflow, cancel_workflow, fail_workflow
+from app.services.workflows import (
+    CancelWorkflow,
+    FailWorkflow,
+    PauseWorkflow,
+    ResumeWorkflow,
+    cancel_workflow,
+    fail_workflow,
+    pause_workflow,
+    resume_workflow,
+)
 from db.session import Database
 from db.tables.workflows import workflow_executions
 from tests.engine.conftest import StartWorker
@@ -212,6 +222,42 @@ async def test_the_end_of_a_workflow_cancels_what_it_started(
     assert [row.execution_status for row in found] == ["cancelled", "cancelled"]
     assert [task.status for task in await tasks_of(database, grandchild.execution_id)] == ["cancelled"]
     assert (await execution_of(database, execution_id)).execution_status == how
+
+
+async def test_what_takes_too_long_is_cancelled_and_another_phase_goes_on(
+    engine_database: Database, start_worker: StartWorker
+) -> None:
+    database = engine_database
+    await store_template(database, "slow", wait("hold", seconds=60))
+    phases = [sub("ask", "slow") | {"timeout_seconds": 0.3, "on_failure": "else"}, function_phase("else")]
+    await store_template(database, "outer", *phases, output={"why": "failure.reason"})
+    await start_worker(functions={"note": lambda _call: {}})
+    execution_id = await start(database, "outer")
+    assert await ended(database, execution_id) == "completed"
+    assert await statuses(database, execution_id) == ["cancelled"]
+    assert (await execution_of(database, execution_id)).output == {"why": "The phase 'ask' took over 0.3 s."}
+
+
+async def test_a_pause_keeps_timers_and_they_count_when_it_ends(
+    engine_database: Database, start_worker: StartWorker
+) -> None:
+    database = engine_database
+    await store_template(database, "naps", wait("nap", seconds=0.3), function_phase("after"))
+    await start_worker(functions={"note": lambda _call: {}})
+    execution_id = await start(database, "naps")
+
+    async def napping() -> Any:
+        row = await execution_of(database, execution_id)
+        return row if row.wake_at is not None and row.lease_owner is None else None
+
+    version = (await until(napping)).version
+    pause = PauseWorkflow(execution_id, version)
+    row = await database.transact(lambda session: pause_workflow(session, ADMIN, pause))
+    await asyncio.sleep(0.5)
+    assert await names_of(database, execution_id) == ["nap"]
+    resume = ResumeWorkflow(execution_id, row.version)
+    await database.transact(lambda session: resume_workflow(session, ADMIN, resume))
+    assert await ended(database, execution_id) == "completed"
 
 
 async def test_an_output_that_does_not_fit_fails_the_execution(
