@@ -151,6 +151,8 @@ class Run:
     async def _enter(self, phase: str, step_number: int) -> Way:
         """Begin a step. That of a function, which makes no rows but its own, takes one statement."""
         kind = self._execution.template.phase(phase)
+        # a round later it has another one
+        self._results.pop(phase, None)
         if isinstance(kind, FunctionPhase) and self._results.keys() >= set(kind.uses):
             attempt = await self._cross(begins=NextStep(step_number, phase))
             if attempt is not None:
@@ -166,8 +168,12 @@ class Run:
         return await self._transact(work)
 
     async def _complete(self) -> bool:
-        """Complete the execution in one statement, if the last step was done here and nothing holds its end."""
-        if self._journal.ended is None or self._execution.template.output:
+        """Complete the execution in one statement, if the last step was done here and nothing holds its end.
+
+        One that has an output, or a parent to be woken, ends by a transaction of its own.
+        """
+        has_more = self._execution.template.output or self._claimed.parent_execution_id is not None
+        if self._journal.ended is None or has_more:
             return False
         return await self._cross(completes=True, wake_seq=self._claimed.wake_seq) is not None
 

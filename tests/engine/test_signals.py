@@ -13,7 +13,7 @@ from db.session import Database
 from db.tables.workflows import workflow_signals
 from tests.engine.conftest import StartWorker
 from tests.engine.team import ADMIN, errors_of, events_of, execution_of, rows_of, start, store_template, until
-from tests.engine.test_flow import Phase, ended, names_of, wait
+from tests.engine.test_flow import Phase, ended, function_phase, loop, names_of, wait
 
 SCHEMA = {"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}}
 
@@ -71,6 +71,20 @@ async def test_a_signal_that_comes_early_is_kept_until_it_is_awaited(
     assert await ended(database, execution_id) == "completed"
     assert await signals_of(database) == [("go", 1, 2), ("go", None, 3)]
     assert await errors_of(database, execution_id) == []
+
+
+async def test_what_a_later_round_is_told_is_what_came_last(
+    engine_database: Database, start_worker: StartWorker
+) -> None:
+    database = engine_database
+    phases = [wait("hold", signal="go"), function_phase("note", uses=["hold"])]
+    execution_id = await waiting(database, *phases, loop("again", "hold", until="attempt == 3"))
+    for number in range(3):
+        await send(database, execution_id, "go", number)
+    told: list[Any] = []
+    await start_worker(functions={"note": lambda call: told.append(call.results["hold"])})
+    assert await ended(database, execution_id) == "completed"
+    assert told == [0, 1, 2]
 
 
 async def test_of_one_key_only_the_first_counts(engine_database: Database, start_worker: StartWorker) -> None:
