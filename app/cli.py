@@ -21,6 +21,7 @@ from app.client.commands.gates import app as gate_app
 from app.client.commands.query import query
 from app.client.commands.schema import schema
 from app.client.commands.tasks import app as tasks_app
+from app.client.commands.templates import app as template_app
 from app.client.commands.tokens import app as token_app
 from app.client.commands.workflows import app as workflow_app
 from app.client.options import ClientOptions, OptionsMaker
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 for name, group in {
     "workflow": workflow_app,
+    "template": template_app,
     "tasks": tasks_app,
     "decision": decision_app,
     "gate": gate_app,

@@ -10,6 +10,7 @@ from graphql_schema.model_assignments.mutations import ModelAssignmentMutations
 from graphql_schema.quality_gates.mutations import QualityGateMutations
 from graphql_schema.tasks.mutations import TaskMutations
 from graphql_schema.workflows.mutations import WorkflowMutations
+from graphql_schema.workflows.template_mutations import WorkflowTemplateMutations
 
 
 @strawberry.type(description="Changes. Every payload has `userErrors`; when it is not empty, nothing was written.")
@@ -17,6 +18,7 @@ class Mutation(
     AgentMutations,
     TaskMutations,
     WorkflowMutations,
+    WorkflowTemplateMutations,
     DecisionMutations,
     QualityGateMutations,
     ModelAssignmentMutations,

@@ -88,9 +88,13 @@ class Expression:
         return "failure" in self.text
 
 
-@lru_cache(maxsize=2_000)
 def compile_expression(text: str, gives: Gives, variables: tuple[str, ...] = VARIABLES) -> Expression:
-    """The expression, its types checked. Raises `WrongExpression`."""
+    """The expression, its types checked; each is compiled once. Raises `WrongExpression`."""
+    return _compiled(text, gives, variables)
+
+
+@lru_cache(maxsize=5_000)
+def _compiled(text: str, gives: Gives, variables: tuple[str, ...]) -> Expression:
     _bound(text)
     try:
         program = _environment(variables).compile(text)

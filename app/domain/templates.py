@@ -3,50 +3,34 @@
 A template is YAML or JSON of this shape; `parse_template` tells every fault with its path. The engine compiles it.
 """
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.domain.agents import AGENT_ID_PATTERN, AgentRole
 from app.domain.decisions import DecisionType
 from app.domain.errors import InvalidInput
-from app.domain.expressions import WrongExpression
+from app.domain.expressions import Expression, Gives, WrongExpression, compile_expression
+from app.domain.flow_phases import BranchPhase, LoopPhase, WaitPhase, WorkflowPhase
 from app.domain.gate_conditions import compile_condition, phases_read
 from app.domain.quality_gates import REVIEWERS_MAX, GateType
+from app.domain.template_parts import END, Join, JsonSchema, Name, Part, Phase, Value, Where, fault, needed
 
-NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 FUNCTION_PATTERN = r"^[a-z][a-z0-9]*([._-][a-z0-9]+)*$"
 TASKS_MAX = 200
 PHASES_MAX = 200
 FAULTS_SHOWN = 20
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
 Capability = Annotated[str, Field(min_length=1, max_length=100)]
 AgentId = Annotated[str, Field(pattern=AGENT_ID_PATTERN, max_length=100)]
 Reviewer = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Condition = Annotated[str, Field(min_length=1, max_length=1_000)]
 """A condition in CEL."""
 Threshold = Annotated[float, Field(allow_inf_nan=False)]
-Where = tuple[str | int, ...]
-"""Where a fault is: keys and indexes from the top, such as ("phases", 2, "task", "title")."""
-
-
-class Part(BaseModel):
-    """The base of every part of a template: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        for key in data if isinstance(data, Mapping) else ():
-            if key not in cls.model_fields:
-                raise _fault("unknown_key", "unknown key", _hint_for(str(key), cls.model_fields), (str(key),))
-        return data
+OutputName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class TaskSpec(Part):
@@ -67,12 +51,6 @@ class TaskSpec(Part):
     max_failures: int = Field(default=3, ge=1, le=10)
 
 
-class Phase(Part):
-    """What every phase has: a name, unique in its template and stable between versions."""
-
-    name: Name
-
-
 class DecisionPhase(Phase):
     """The PM is asked a question; its answer is recorded as a decision that owns the tasks which follow."""
 
@@ -90,8 +68,9 @@ class TaskPhase(Phase):
 
 
 class ParallelPhase(Phase):
-    """Many tasks at once, all joined: a fixed list, or the list that an earlier phase's result holds (`tasks_from`).
+    """Many tasks at once: a fixed list, or the list that an earlier phase's result holds (`tasks_from`).
 
+    `join` says how many must be completed, all, any (one) or a quorum; the rest is cancelled then.
     A result that is used by `tasks_from` is a JSON list of tasks, or `{"tasks": […]}`, each with at least `name` and
     `title`. `role` is for the tasks that name none; `uses` holds for all of them.
     """
@@ -101,12 +80,15 @@ class ParallelPhase(Phase):
     tasks_from: Name | None = None
     role: AgentRole | None = None
     uses: tuple[Name, ...] = ()
+    join: Join = "all"
 
     @model_validator(mode="after")
     def _one_source(self) -> "ParallelPhase":
         if bool(self.tasks) == (self.tasks_from is not None):
-            raise _fault("one_source", "has both or neither of tasks and tasks_from", "give one of them")
+            raise fault("one_source", "has both or neither of tasks and tasks_from", "give one of them")
         _require_unique_names(self.tasks, ("tasks",))
+        if self.tasks and needed(self.join, len(self.tasks)) > len(self.tasks):
+            raise fault("join", "asks for more than there are", f"it has {len(self.tasks)} tasks", ("join", "quorum"))
         return self
 
 
@@ -149,18 +131,18 @@ class Check(Part):
     @model_validator(mode="after")
     def _some_threshold(self) -> "Check":
         if self.at_most is None and self.at_least is None and self.criteria is None:
-            raise _fault("threshold", "has no threshold", "give at_most, at_least, both, or criteria")
+            raise fault("threshold", "has no threshold", "give at_most, at_least, both, or criteria")
         if self.at_most is not None and self.at_least is not None and self.at_most < self.at_least:
-            raise _fault("threshold", "can never pass", "at_least must not be above at_most")
+            raise fault("threshold", "can never pass", "at_least must not be above at_most")
         return self
 
     @model_validator(mode="after")
     def _some_measure(self) -> "Check":
         has_thresholds = self.at_most is not None or self.at_least is not None
         if has_thresholds and self.measure is None and self.command is None:
-            raise _fault("measure", "has thresholds and nothing that they are for", "give measure or command")
+            raise fault("measure", "has thresholds and nothing that they are for", "give measure or command")
         if self.command is None and (self.role is not None or self.capabilities):
-            raise _fault("command", "names who runs a command, and has none", "give command")
+            raise fault("command", "names who runs a command, and has none", "give command")
         return self
 
     @model_validator(mode="after")
@@ -214,10 +196,10 @@ class GatePhase(Phase):
     @model_validator(mode="after")
     def _distinct_reviewers(self) -> "GatePhase":
         if len(set(self.reviewers)) < len(self.reviewers):
-            raise _fault("reviewers", "a role is named twice", "one review is asked of each role", ("reviewers",))
+            raise fault("reviewers", "a role is named twice", "one review is asked of each role", ("reviewers",))
         for name in ("reviewer_agents", "people"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise _fault("reviewers", "somebody is named twice", "one review is asked of each", (name,))
+                raise fault("reviewers", "somebody is named twice", "one review is asked of each", (name,))
         return self
 
     @model_validator(mode="after")
@@ -226,7 +208,7 @@ class GatePhase(Phase):
         wanted = self.quorum if isinstance(self.quorum, int) else 1
         if (self.quorum is not None or self.verdict_by == "quorum") and wanted > asked:
             hint = f"{asked} are asked; name more, or lower it"
-            raise _fault("quorum", "the quorum can never stand", hint, ("quorum",))
+            raise fault("quorum", "the quorum can never stand", hint, ("quorum",))
         return self
 
     @model_validator(mode="after")
@@ -241,18 +223,37 @@ def _require_condition(text: str | None, path: Where) -> None:
         try:
             compile_condition(text)
         except WrongExpression as error:
-            raise _fault("expression", error.message, error.hint, path) from None
+            raise fault("expression", error.message, error.hint, path) from None
 
 
-AnyPhase = Annotated[DecisionPhase | TaskPhase | ParallelPhase | GatePhase | FunctionPhase, Field(discriminator="kind")]
+AnyPhase = Annotated[
+    DecisionPhase
+    | TaskPhase
+    | ParallelPhase
+    | GatePhase
+    | FunctionPhase
+    | BranchPhase
+    | LoopPhase
+    | WaitPhase
+    | WorkflowPhase,
+    Field(discriminator="kind"),
+]
+KINDS = ("decision", "task", "parallel", "gate", "function", "branch", "loop", "wait", "workflow")
 
 
 class WorkflowTemplate(Part):
-    """A workflow: its phases in the order in which they run."""
+    """A workflow: its phases in the order in which they run, unless one of them leads elsewhere.
+
+    What it is started with fits `input_schema`. `output` names values that are computed at the end, which fit
+    `output_schema`.
+    """
 
     name: Name
     description: str = Field(min_length=1, max_length=5_000)
+    input_schema: JsonSchema | None = None
     phases: tuple[AnyPhase, ...] = Field(min_length=1, max_length=PHASES_MAX)
+    output: dict[OutputName, Value] = Field(default_factory=dict, max_length=100)
+    output_schema: JsonSchema | None = None
 
     @model_validator(mode="after")
     def _references_point_back(self) -> "WorkflowTemplate":
@@ -260,11 +261,53 @@ class WorkflowTemplate(Part):
         for index, phase in enumerate(self.phases):
             for where, measure in _references(phase):
                 _require_earlier(measure, seen, ("phases", index, *where))
+            _require_known_results(phase.expressions(), seen, ("phases", index))
             if phase.name in seen:
                 hint = "every phase has its own name"
-                raise _fault("twice", f"two phases are named {phase.name!r}", hint, ("phases", index, "name"))
+                raise fault("twice", f"two phases are named {phase.name!r}", hint, ("phases", index, "name"))
             seen[phase.name] = phase
+        _require_known_results([(("output", name), value) for name, value in self.values().items()], seen, ())
         return self
+
+    @model_validator(mode="after")
+    def _jumps_lead_forward(self) -> "WorkflowTemplate":
+        names = [phase.name for phase in self.phases]
+        for index, phase in enumerate(self.phases):
+            if phase.name == END:
+                raise fault("reserved", "no phase is named end", "give it another name", ("phases", index, "name"))
+            for where, name in phase.jumps():
+                _require_later(name, names, index, ("phases", index, *where))
+        return self
+
+    @model_validator(mode="after")
+    def _one_schema_a_signal(self) -> "WorkflowTemplate":
+        schemas: dict[str, Any] = {}
+        for index, phase in enumerate(self.phases):
+            if not isinstance(phase, WaitPhase) or phase.signal is None:
+                continue
+            if schemas.setdefault(phase.signal, phase.payload_schema) != phase.payload_schema:
+                hint = "give each wait for it the same schema"
+                what = f"the signal {phase.signal!r} has two schemas"
+                raise fault("schema", what, hint, ("phases", index, "schema"))
+        return self
+
+    def values(self) -> dict[str, Expression]:
+        """The expressions of the output."""
+        return {name: compile_expression(text, Gives.VALUE) for name, text in self.output.items()}
+
+    @property
+    def signals(self) -> dict[str, Any]:
+        """The signals that it waits for, with their schemas or None."""
+        return {
+            phase.signal: phase.payload_schema
+            for phase in self.phases
+            if isinstance(phase, WaitPhase) and phase.signal is not None
+        }
+
+    @property
+    def may_fail_on(self) -> bool:
+        """Whether a pass may fail and the execution goes on."""
+        return any(phase.retry is not None or phase.on_failure is not None for phase in self.phases)
 
     def phase(self, name: str) -> AnyPhase:
         """The phase of this name; `KeyError` when there is none."""
@@ -281,21 +324,29 @@ class Fault:
     path: Where
     message: str
     hint: str = ""
+    line: int | None = None
 
     def __str__(self) -> str:
-        where = ".".join(map(str, self.path)) or "the top"
-        return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        place = ".".join(map(str, self.path)) or ("the top" if self.line is None else "")
+        where = ", ".join(part for part in ("" if self.line is None else f"line {self.line}", place) if part)
+        joint = ": " if place else ", "
+        return f"{where}{joint}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
-def parse_template(data: object, source: str, line_of: Callable[[Where], int | None] | None = None) -> WorkflowTemplate:
-    """The template that `data` describes; `InvalidInput` lists every fault with its path in `source`.
+def parse_template(data: object, source: str) -> WorkflowTemplate:
+    """The template that `data` describes; `InvalidInput` lists every fault with its path in `source`."""
+    found = read_template(data)
+    if isinstance(found, WorkflowTemplate):
+        return found
+    raise refusal(f"{source} is not a workflow template", found)
 
-    With `line_of`, which knows the line of a path in the source's text, each fault tells its line too.
-    """
+
+def read_template(data: object) -> WorkflowTemplate | list[Fault]:
+    """The template that `data` describes, or all that is wrong with it."""
     try:
         return WorkflowTemplate.model_validate(data)
     except ValidationError as error:
-        raise _refusal(f"{source} is not a workflow template", error, line_of) from None
+        return _faults(error)
 
 
 def parse_tasks(data: object, source: str) -> tuple[TaskSpec, ...]:
@@ -310,7 +361,7 @@ def parse_tasks(data: object, source: str) -> tuple[TaskSpec, ...]:
         tasks = _TASKS.validate_python(listed)
         _require_unique_names(tasks)
     except ValidationError as error:
-        raise _refusal(f"{source} is no list of tasks", error, None) from None
+        raise refusal(f"{source} is no list of tasks", _faults(error)) from None
     except PydanticCustomError as error:
         raise InvalidInput(f"{source} is no list of tasks: {_told((), error.context or {})}") from None
     return tasks
@@ -319,22 +370,21 @@ def parse_tasks(data: object, source: str) -> tuple[TaskSpec, ...]:
 _TASKS = TypeAdapter(Annotated[tuple[TaskSpec, ...], Field(max_length=TASKS_MAX)])
 
 
-def _refusal(intro: str, error: ValidationError, line_of: Callable[[Where], int | None] | None) -> InvalidInput:
+def _faults(error: ValidationError) -> list[Fault]:
     details = error.errors()
     # a list whose every item is at fault is also called too short, which helps nobody
-    inner = {detail["loc"][:-1] for detail in details} | {
-        detail["loc"][:1] for detail in details if len(detail["loc"]) > 1
-    }
-    faults = [_to_fault(detail) for detail in details if detail["type"] != "too_short" or detail["loc"] not in inner]
-    told = []
-    for fault in faults[:FAULTS_SHOWN]:
-        line = line_of(fault.path) if line_of is not None else None
-        told.append(f"line {line}, {fault}" if line is not None else str(fault))
+    inner = {detail["loc"][:length] for detail in details for length in range(1, len(detail["loc"]))}
+    return [_tofault(detail) for detail in details if detail["type"] != "too_short" or detail["loc"] not in inner]
+
+
+def refusal(intro: str, faults: Sequence[Fault]) -> InvalidInput:
+    """The error that tells these faults, the first of them."""
+    told = "; ".join(map(str, faults[:FAULTS_SHOWN]))
     more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-    return InvalidInput(f"{intro}: {'; '.join(told)}{more}", "input.spec")
+    return InvalidInput(f"{intro}: {told}{more}", "input.spec")
 
 
-def _to_fault(detail: ErrorDetails) -> Fault:
+def _tofault(detail: ErrorDetails) -> Fault:
     path = _without_kind(detail["loc"])
     context = detail.get("ctx", {})
     if "hint" in context:
@@ -350,8 +400,8 @@ def _told(path: Where, context: Mapping[str, Any]) -> Fault:
 HINTS = {
     "missing": "add it",
     "string_pattern_mismatch": "lower-case words joined by hyphens, such as technical-review",
-    "union_tag_invalid": "kind is one of decision, task, parallel, gate, function",
-    "union_tag_not_found": "give kind: decision, task, parallel, gate or function",
+    "union_tag_invalid": f"kind is one of {', '.join(KINDS)}",
+    "union_tag_not_found": f"give kind: {', '.join(KINDS[:-1])} or {KINDS[-1]}",
     "model_type": "give keys and values",
 }
 
@@ -361,22 +411,12 @@ def _without_kind(loc: Where) -> Where:
     return loc[:2] + loc[3:] if loc[:1] == ("phases",) and len(loc) > 2 else loc
 
 
-def _fault(code: str, what: str, hint: str, path: Where = ()) -> PydanticCustomError:
-    """A fault in the form in which pydantic collects it."""
-    return PydanticCustomError(code, "{what} ({hint})", {"what": what, "hint": hint, "path": path})
-
-
-def _hint_for(key: str, known: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-
-
 def _require_unique_names(tasks: Sequence[TaskSpec], path: Where = ()) -> None:
     names = [task.name for task in tasks]
     for index, name in enumerate(names):
         if name in names[:index]:
             hint = "names are unique within a phase"
-            raise _fault("twice", f"two tasks are named {name!r}", hint, (*path, index, "name"))
+            raise fault("twice", f"two tasks are named {name!r}", hint, (*path, index, "name"))
 
 
 def _references(phase: AnyPhase) -> list[tuple[Where, str]]:
@@ -397,7 +437,9 @@ def _references(phase: AnyPhase) -> list[tuple[Where, str]]:
             ]
             found += _read_by_conditions(phase)
             found += [(("on_revision",), phase.on_revision)] if phase.on_revision else []
-        case DecisionPhase() | FunctionPhase():
+        case LoopPhase():
+            found.append((("back_to",), phase.back_to))
+        case _:
             pass
     return found
 
@@ -414,10 +456,28 @@ def _require_earlier(measure: str, seen: Mapping[str, AnyPhase], path: Where) ->
     name, _, rest = measure.partition(".")
     if name not in seen:
         hint = f"earlier phases: {', '.join(seen)}" if seen else "it is the first phase"
-        raise _fault("reference", f"{name!r} is no earlier phase", hint, path)
+        raise fault("reference", f"{name!r} is no earlier phase", hint, path)
     phase = seen[name]
     if rest and isinstance(phase, ParallelPhase) and phase.tasks:
         tasks = [task.name for task in phase.tasks]
         if rest.split(".")[0] not in tasks:
             hint = f"its tasks: {', '.join(tasks)}"
-            raise _fault("reference", f"the phase {name!r} has no task {rest.split('.')[0]!r}", hint, path)
+            raise fault("reference", f"the phase {name!r} has no task {rest.split('.')[0]!r}", hint, path)
+
+
+def _require_later(name: str, names: Sequence[str], index: int, path: Where) -> None:
+    if name == END or name in names[index + 1 :]:
+        return
+    if name in names:
+        hint = "only a loop and a gate's on_revision go back"
+        raise fault("forward", f"{name!r} is no later phase", hint, path)
+    later = ", ".join([*names[index + 1 :], END])
+    raise fault("reference", f"there is no phase {name!r}", f"it may lead to: {later}", path)
+
+
+def _require_known_results(
+    expressions: Sequence[tuple[Where, Expression]], seen: Mapping[str, AnyPhase], path: Where
+) -> None:
+    for where, expression in expressions:
+        for name in sorted(expression.phases or ()):
+            _require_earlier(name, seen, (*path, *where))

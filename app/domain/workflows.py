@@ -6,6 +6,7 @@ from typing import Any
 
 from app.domain.errors import HubError, IllegalTransition
 from app.domain.machines import Machine
+from app.domain.rules import Range
 
 
 class ExecutionStatus(StrEnum):
@@ -44,6 +45,13 @@ class ErrorSeverity(StrEnum):
     ERROR = "error"
     CRITICAL = "critical"
 
+
+DEPTH = Range(0, 8)
+"""How deep workflows start workflows: 0 is one that no other started."""
+FAMILY_MAX = 1_000
+"""Executions that one may start as parts of itself, theirs included."""
+SIGNALS_MAX = 1_000
+"""Signals that an execution may be sent."""
 
 EXECUTION_MACHINE = Machine(
     "workflow execution",

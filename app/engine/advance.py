@@ -12,15 +12,29 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.events import Aggregate, Event
+from app.domain.flow_phases import BranchPhase, LoopPhase, WaitPhase, WorkflowPhase
 from app.domain.templates import AnyPhase, DecisionPhase, FunctionPhase, GatePhase, ParallelPhase, TaskPhase
-from app.domain.workflows import StepStatus, phase_of_retry, require_next_step
+from app.domain.workflows import ErrorSeverity, StepStatus, phase_of_retry, require_next_step
 from app.engine.failing import fail_execution
 from app.engine.leases import Execution
-from app.engine.phases import decision, function, gate, parallel, task
-from app.engine.phases.base import ACTOR, Done, Failed, Judgement, Own, PhaseKind, Visit, Waiting, following
-from app.engine.phases.withdrawal import cancel_unfinished
+from app.engine.mending import mend
+from app.engine.phases import branch, decision, function, gate, loop, parallel, task, wait, workflow
+from app.engine.phases.base import (
+    ACTOR,
+    Caught,
+    Done,
+    Failed,
+    Judgement,
+    Own,
+    PhaseKind,
+    Visit,
+    Waiting,
+    following,
+)
+from app.services.workflow_errors import fail_step, note_error
 from db.queries.changes import amend, append
 from db.queries.entities import EXECUTION
+from db.queries.executions import arm, arm_at, disarm, is_over
 from db.queries.steps import begin_step, end_step, find_step, last_numbers, latest_step
 
 KINDS: dict[type[AnyPhase], PhaseKind] = {
@@ -29,6 +43,10 @@ KINDS: dict[type[AnyPhase], PhaseKind] = {
     ParallelPhase: parallel,
     GatePhase: gate,
     FunctionPhase: function,
+    BranchPhase: branch,
+    LoopPhase: loop,
+    WaitPhase: wait,
+    WorkflowPhase: workflow,
 }
 
 
@@ -65,7 +83,7 @@ async def look(session: AsyncConnection, execution: Execution) -> Standing | Non
     if step is None:
         await execution.hold(session)
         return None
-    if step.step_status == StepStatus.FAILED.value:
+    if step.step_status == StepStatus.FAILED.value and "next_phase" not in step.outcome:
         await execution.hold(session)
         return Standing(step.step_number, phase_of_retry(step.phase, step.outcome), retried=True)
     return Standing(step.step_number, await _go_on(session, execution, step))
@@ -83,26 +101,48 @@ async def _begin(session: AsyncConnection, execution: Execution, phase_name: str
     await amend(session, EXECUTION, execution.execution_id, "step_started", ACTOR, values=values, detail=visit.detail)
     judgement = await kind.enter(session, visit)
     if isinstance(judgement, Failed):
-        await cancel_unfinished(session, execution.execution_id, judgement.reason)
+        judgement = await mend(session, visit, judgement)
     return await _record(session, visit, judgement)
 
 
 async def _go_on(session: AsyncConnection, execution: Execution, step: Row[Any]) -> Way:
     if step.step_status != StepStatus.RUNNING.value:
         await execution.hold(session)
-        return str(step.outcome.get("next_phase", ""))
+        return await _after(session, step)
     visit = Visit(execution, execution.template.phase(step.phase), step.step_number, step.attempt)
     judgement = await KINDS[type(visit.phase)].judge(session, visit)
+    if isinstance(judgement, Waiting):
+        judgement = await _in_time(session, visit, judgement)
     if isinstance(judgement, Failed):
-        await cancel_unfinished(session, execution.execution_id, judgement.reason)
+        judgement = await mend(session, visit, judgement)
     await execution.hold(session)
     return await _record(session, visit, judgement)
+
+
+async def _after(session: AsyncConnection, step: Row[Any]) -> Way:
+    """Where a pass that has ended leads; None while another try is to wait."""
+    pause = step.outcome.get("pause_seconds", 0)
+    if pause and not await is_over(session, step.execution_id, step.step_number, pause):
+        await arm(session, step.execution_id, step.step_number, pause)
+        return None
+    return str(step.outcome.get("next_phase", ""))
+
+
+async def _in_time(session: AsyncConnection, visit: Visit[AnyPhase], waiting: Waiting) -> Judgement:
+    """The judgement, or what follows from the phase's time-out."""
+    phase, limit = visit.phase, visit.phase.timeout_seconds
+    if limit is None or not await is_over(session, visit.execution.execution_id, visit.step_number, limit):
+        return waiting
+    if isinstance(phase, WaitPhase) and phase.on_timeout is not None:
+        return Done({"timed_out": True}, leads_to=phase.on_timeout)
+    return Failed(f"The phase {phase.name!r} took over {limit:g} s.", {"timed_out": True})
 
 
 async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: Judgement) -> Way:
     execution_id = visit.execution.execution_id
     match judgement:
         case Waiting():
+            await _set_timers(session, visit, judgement)
             return None
         case Own():
             return cast("Visit[FunctionPhase]", visit)
@@ -111,17 +151,43 @@ async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: J
                 outcome = {**outcome, "retry_phase": retry_phase}
             await fail_execution(session, execution_id, visit.detail, reason, step_outcome=outcome)
             return ""
-        case Done(result, back_to):
-            next_phase = following(visit) if back_to is None else back_to
+        case Caught():
+            return await _catch(session, visit, judgement)
+        case Done(result, back_to, leads_to):
+            next_phase = back_to if back_to is not None else following(visit, leads_to)
             outcome = {**result, "next_phase": next_phase}
             await end_step(session, execution_id, visit.step_number, StepStatus.COMPLETED, outcome)
+            if visit.phase.timeout_seconds is not None or isinstance(visit.phase, WaitPhase):
+                await disarm(session, execution_id)
             detail = {**visit.detail, "outcome": outcome}
             await append(session, str(execution_id), Event(Aggregate.WORKFLOW, "step_completed", ACTOR, detail=detail))
             return next_phase
 
 
-async def fail_pass(session: AsyncConnection, visit: Visit[AnyPhase], reason: str) -> None:
-    """Fail the pass and the execution with it. Raises `LostLease`."""
-    await cancel_unfinished(session, visit.execution.execution_id, reason)
+async def fail_pass(session: AsyncConnection, visit: Visit[AnyPhase], reason: str) -> Way:
+    """Fail the pass; where it leads then, the end if the execution has failed with it. Raises `LostLease`."""
+    judgement = await mend(session, visit, Failed(reason))
     await visit.execution.hold(session)
-    await _record(session, visit, Failed(reason))
+    return await _record(session, visit, judgement)
+
+
+async def _catch(session: AsyncConnection, visit: Visit[AnyPhase], caught: Caught) -> Way:
+    """Fail the pass alone, which the error log tells too."""
+    execution_id = visit.execution.execution_id
+    outcome = {**caught.outcome, "next_phase": caught.next_phase, "pause_seconds": caught.seconds}
+    await fail_step(session, execution_id, ACTOR, visit.detail, caught.reason, outcome)
+    detail = {**visit.detail, "next_phase": caught.next_phase}
+    await note_error(session, execution_id, ACTOR, ErrorSeverity.WARNING, caught.reason, detail)
+    if not caught.seconds:
+        return caught.next_phase
+    await arm(session, execution_id, visit.step_number, caught.seconds)
+    return None
+
+
+async def _set_timers(session: AsyncConnection, visit: Visit[AnyPhase], waiting: Waiting) -> None:
+    execution_id = visit.execution.execution_id
+    seconds = [each for each in (visit.phase.timeout_seconds, waiting.seconds) if each is not None]
+    if seconds:
+        await arm(session, execution_id, visit.step_number, min(seconds))
+    if waiting.until is not None:
+        await arm_at(session, execution_id, waiting.until)

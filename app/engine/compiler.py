@@ -14,6 +14,8 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from app.domain.errors import NotFound
+from app.domain.flow_phases import LoopPhase
+from app.domain.template_parts import END as THE_END
 from app.domain.templates import AnyPhase, GatePhase, WorkflowTemplate, parse_template
 from db.queries.catalogue import read_spec
 from db.session import Database
@@ -43,7 +45,9 @@ START_STATE = State(step_number=0, next_phase="")
 
 
 def compile_template(template: WorkflowTemplate) -> Graph:
-    """The graph of a template. Phases lead to the next one, gates also back, and any to the end, where it failed."""
+    """The graph of a template. Phases lead to the next one, to where they say, back to themselves for another try, and
+    any to the end, where it failed.
+    """
     graph: StateGraph[State, Engine, State, State] = StateGraph(State, context_schema=Engine)
     names = [phase.name for phase in template.phases]
     for phase, following in zip(template.phases, [*names[1:], END], strict=True):
@@ -100,7 +104,9 @@ async def _next_phase(state: State) -> str:
 
 
 def _ways(phase: AnyPhase, following: str) -> dict[Any, str]:
-    ways = [following, END]
+    ways = [following, phase.name, *(name for _, name in phase.jumps() if name != THE_END), END]
     if isinstance(phase, GatePhase) and phase.on_revision is not None:
         ways.append(phase.on_revision)
+    if isinstance(phase, LoopPhase):
+        ways.append(phase.back_to)
     return {way: way for way in ways}

@@ -45,11 +45,12 @@ async def fail_execution(
 
 
 def ended() -> dict[str, Any]:
-    """The columns of an execution that has come to an end: no lease, and no wake-up that is still to be looked at."""
+    """The columns of an execution that has come to an end: no lease, no timer, no wake-up that nobody looked at."""
     return {
         "completed_at": func.clock_timestamp(),
         "last_activity": func.clock_timestamp(),
         "handled_seq": workflow_executions.c.wake_seq,
         "lease_owner": null(),
         "lease_until": null(),
+        "wake_at": null(),
     }

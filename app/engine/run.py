@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 from langchain_core.runnables import RunnableConfig
@@ -23,6 +23,7 @@ from app.engine.ending import judge_end, void_at_end
 from app.engine.failing import ended, fail_execution
 from app.engine.functions import Function, FunctionFailed, call
 from app.engine.leases import Execution, LostLease
+from app.engine.output import output_of
 from app.engine.phases.base import ACTOR, Done, Failed, Visit, Waiting, following
 from app.engine.phases.results import results_of
 from app.engine.phases.withdrawal import cancel_unfinished
@@ -43,7 +44,7 @@ DEFECTS_MAX = 5
 """Unexpected errors at one step, after which the execution fails."""
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
-STEPS_AT_ONCE = 10_000
+STEPS_AT_ONCE = 1_000_000
 """Phases that one run may pass without waiting; LangGraph wants a limit."""
 
 Result = TypeVar("Result")
@@ -151,6 +152,8 @@ class Run:
     async def _enter(self, phase: str, step_number: int) -> Way:
         """Begin a step. That of a function, which makes no rows but its own, takes one statement."""
         kind = self._execution.template.phase(phase)
+        # a round later it has another one
+        self._results.pop(phase, None)
         if isinstance(kind, FunctionPhase) and self._results.keys() >= set(kind.uses):
             attempt = await self._cross(begins=NextStep(step_number, phase))
             if attempt is not None:
@@ -166,8 +169,12 @@ class Run:
         return await self._transact(work)
 
     async def _complete(self) -> bool:
-        """Complete the execution in one statement, if the last step was done here and nothing holds its end."""
-        if self._journal.ended is None:
+        """Complete the execution in one statement, if the last step was done here and nothing holds its end.
+
+        One that has an output, or a parent to be woken, ends by a transaction of its own.
+        """
+        has_more = self._execution.template.output or self._claimed.parent_execution_id is not None
+        if self._journal.ended is None or has_more:
             return False
         return await self._cross(completes=True, wake_seq=self._claimed.wake_seq) is not None
 
@@ -185,15 +192,13 @@ class Run:
         unknown = set(way.phase.uses) - self._results.keys() if isinstance(way, Visit) else ()
         self._results |= await results_of(session, self._execution, unknown)
 
-    async def _perform(self, visit: Visit[FunctionPhase]) -> str:
-        """Call the phase's function, and keep what it returned; the next phase."""
+    async def _perform(self, visit: Visit[FunctionPhase]) -> str | None:
+        """Call the phase's function, and keep what it returned; the next phase, None while another try is to wait."""
         try:
             used = {name: self._results[name] for name in visit.phase.uses if name in self._results}
             result = await call(self._tools.functions, visit, used)
         except FunctionFailed as error:
-            reason = str(error)
-            await self._transact(lambda session: fail_pass(session, visit, reason))
-            return ""
+            return await self._fail(visit, str(error))
         next_phase = following(visit)
         outcome = {"next_phase": next_phase}
         self._journal.ended = EndedStep(
@@ -201,6 +206,17 @@ class Run:
         )
         self._results[visit.phase.name] = result
         return next_phase
+
+    async def _fail(self, visit: Visit[FunctionPhase], reason: str) -> str | None:
+        async def work(session: AsyncConnection) -> Way:
+            way = await fail_pass(session, visit, reason)
+            if way is None:
+                await self._release(session)
+            return way
+
+        way = await self._transact(work)
+        self._parked = way is None
+        return cast("str | None", way)
 
     async def _look(self, session: AsyncConnection) -> None:
         """Whether there is anything to do for the graph; if not, park at once, else load its checkpoint."""
@@ -239,12 +255,23 @@ class Run:
         if isinstance(judgement, Failed):
             await fail_execution(session, execution_id, {"step_number": 0}, judgement.reason, judgement.outcome)
         elif isinstance(await judge_end(session, execution_id), Done):
-            await close_gates(session, execution_id, ACTOR, "the workflow is completed")
-            await self._transition(session, ExecutionStatus.COMPLETED, "completed", ended())
-            await prune(session, [str(execution_id)])
+            await self._finish(session)
         else:
             # whoever gives the verdict wakes it, and has done so already where it was given just now
             await self._release(session)
+
+    async def _finish(self, session: AsyncConnection) -> None:
+        """Complete it with its output; without one that fits, it has failed."""
+        execution_id, values = self._execution.execution_id, ended()
+        if self._execution.template.output:
+            output = await output_of(session, self._execution)
+            if isinstance(output, Failed):
+                await cancel_unfinished(session, execution_id, output.reason)
+                return await fail_execution(session, execution_id, {"step_number": 0}, output.reason)
+            values["output"] = output
+        await close_gates(session, execution_id, ACTOR, "the workflow is completed")
+        await self._transition(session, ExecutionStatus.COMPLETED, "completed", values)
+        return await prune(session, [str(execution_id)])
 
     async def _transition(
         self, session: AsyncConnection, target: ExecutionStatus, event_type: str, values: dict[str, Any]

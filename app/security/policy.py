@@ -14,6 +14,7 @@ class Permission(StrEnum):
     ACT_AS_AGENT = "act as an agent"
     CREATE_TASK = "create tasks"
     RUN_WORKFLOW = "start and cancel workflows"
+    REGISTER_TEMPLATE = "register and validate workflow templates"
     RECORD_DECISION = "record decisions"
     REVIEW_GATE = "review quality gates"
     DECIDE_GATE = "give verdicts on quality gates"
@@ -27,6 +28,7 @@ _PM = _AGENT | {
     Permission.READ_SEALED,
     Permission.CREATE_TASK,
     Permission.RUN_WORKFLOW,
+    Permission.REGISTER_TEMPLATE,
     Permission.RECORD_DECISION,
     Permission.DECIDE_GATE,
 }

@@ -13,9 +13,8 @@ from sqlalchemy import func, null
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.errors import StaleVersion, UnknownTemplate
+from app.domain.errors import StaleVersion
 from app.domain.ids import new_id
-from app.domain.json_schemas import CONTEXT, check_json
 from app.domain.principals import Principal
 from app.domain.quality_gates import ApprovalStatus, GateType
 from app.domain.rules import NAME_MAX, clean_text, required_text
@@ -34,13 +33,14 @@ from app.services.gate_ends import close_gates, reopen_gates
 from app.services.references import Reference, find, require_known
 from app.services.task_ends import cancel_open_tasks
 from app.services.tasks import task_detail
+from app.services.workflow_children import cancel_children
 from app.services.workflow_errors import fail_step, note_error
+from app.services.workflow_inputs import checked_input, latest_template
 from db.queries.changes import create, transition
 from db.queries.entities import DECISION, EXECUTION, TASK
 from db.queries.phase_results import gates_at_the_end
 from db.queries.steps import latest_step
 from db.queries.tasks import open_of_execution
-from db.queries.templates import latest_version, template_names
 from db.tables.workflows import workflow_executions
 
 EXECUTIONS = workflow_executions.c
@@ -62,14 +62,8 @@ async def start_workflow(session: AsyncConnection, principal: Principal, command
     Raises `UnknownTemplate`, `InvalidInput`, `NotFound` for the decision.
     """
     clean_text("workflowName", command.workflow_name, NAME_MAX)
-    input_context = check_json("inputContext", dict(command.input_context), CONTEXT)
-    version = await latest_version(session, command.workflow_name)
-    if version is None:
-        names = ", ".join(await template_names(session)) or "none yet"
-        raise UnknownTemplate(
-            f"There is no workflow template {command.workflow_name!r}; there are: {names}. Nothing was written.",
-            "input.workflowName",
-        )
+    template = await latest_template(session, command.workflow_name)
+    version, input_context = template.template_version, checked_input(command.input_context, template)
     await require_known(session, [Reference("decisionId", DECISION, command.decision_id)])
     values = {
         "execution_id": new_id(),
@@ -197,10 +191,11 @@ Change = PauseWorkflow | ResumeWorkflow | RetryWorkflow | Ending
 async def _require_and_sweep(
     session: AsyncConnection, principal: Principal, command: Ending, target: ExecutionStatus, reason: str
 ) -> None:
-    """Close the open gates and cancel the open tasks, which are locked before the execution."""
+    """Close the open gates, cancel the open tasks and what it started: all of it is locked before the execution."""
     execution = await _read_expected(session, command)
     EXECUTION_MACHINE.require(ExecutionStatus(execution.execution_status), target)
     await close_gates(session, command.execution_id, principal.name, reason)
+    await cancel_children(session, command.execution_id, principal.name, reason)
     await cancel_open_tasks(session, command.execution_id, principal.name, reason)
 
 
@@ -217,6 +212,7 @@ async def _end(
     ended = await _transition(session, principal, command, target, event_type, values, {"reason": reason})
     # a worker may have added some between the first sweep and the moment the fence was taken from it
     await close_gates(session, command.execution_id, principal.name, reason)
+    await cancel_children(session, command.execution_id, principal.name, reason)
     await cancel_open_tasks(session, command.execution_id, principal.name, reason)
     return ended
 

@@ -1,8 +1,9 @@
 """Workflow templates as the engine reads and stores them: whole specs, by name and version."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,7 +38,49 @@ async def latest_spec(connection: AsyncConnection, name: str) -> Row[Any] | None
     return row
 
 
-async def store_spec(connection: AsyncConnection, name: str, version: int, description: str, spec: Any) -> None:
+async def all_specs(connection: AsyncConnection, name: str) -> Sequence[Any]:
+    """The specs of all versions, the newest first."""
+    statement = (
+        select(workflow_templates.c.spec)
+        .where(workflow_templates.c.template_name == name)
+        .order_by(workflow_templates.c.template_version.desc())
+    )
+    return (await connection.execute(statement)).scalars().all()
+
+
+async def store_spec(
+    connection: AsyncConnection,
+    name: str,
+    version: int,
+    description: str,
+    spec: Any,
+    mermaid: str | None = None,
+    registered_by: str | None = None,
+) -> None:
     """Add a version of a template."""
     values = {"template_name": name, "template_version": version, "description": description, "spec": spec}
-    await connection.execute(insert(workflow_templates).values(**values))
+    drawn = insert(workflow_templates).values(**values, mermaid=mermaid, registered_by=registered_by)
+    await connection.execute(drawn)
+
+
+async def read_version(connection: AsyncConnection, name: str, version: int) -> Row[Any]:
+    """One version, which exists."""
+    statement: Select[Any] = select(workflow_templates).where(_is(name, version))
+    row: Row[Any] = (await connection.execute(statement)).one()
+    return row
+
+
+async def undrawn(connection: AsyncConnection) -> Sequence[Row[Any]]:
+    """The versions that have no drawing yet."""
+    statement: Select[Any] = select(workflow_templates).where(workflow_templates.c.mermaid.is_(None))
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
+async def set_drawing(connection: AsyncConnection, name: str, version: int, mermaid: str) -> None:
+    """Keep the drawing of a version."""
+    await connection.execute(update(workflow_templates).where(_is(name, version)).values(mermaid=mermaid))
+
+
+def _is(name: str, version: int) -> ColumnElement[bool]:
+    return and_(workflow_templates.c.template_name == name, workflow_templates.c.template_version == version)

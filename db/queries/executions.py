@@ -1,10 +1,12 @@
 """Executions as a queue: what is runnable, who has the lease, and the fence that every write of a worker checks.
 
-A row is runnable while `wake_seq > handled_seq`. A claim takes the lease and a new fencing number; whoever had the
-lease before fails the check of the fence at its next write, however long it slept.
+A row is runnable while `wake_seq > handled_seq`, and from `wake_at` on, which a claim turns into a wake-up. A claim
+takes the lease and a new fencing number; whoever had the lease before fails the check of the fence at its next write,
+however long it slept.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +16,17 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     Integer,
+    Select,
     Text,
     bindparam,
+    case,
     func,
     literal,
     literal_column,
+    null,
     or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
@@ -30,6 +36,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.domain.workflows import EXECUTION_MACHINE, RUNNABLE, ExecutionStatus
 from db.tables.workflows import workflow_executions as executions
+from db.tables.workflows import workflow_steps as steps
 
 # written out and not bound, so that a generic plan can still prove that a partial index fits
 IS_RUNNABLE = executions.c.execution_status.in_(literal_column(f"'{status.value}'") for status in RUNNABLE)
@@ -45,26 +52,37 @@ def _ahead(seconds: ColumnElement[float]) -> Any:
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
+# the moment of the statement, which an index can be searched for
+IS_DUE = executions.c.wake_at <= func.statement_timestamp()
+
+
 def _claim_statement() -> ReturningUpdate[Any]:
     free = or_(executions.c.lease_until.is_(None), executions.c.lease_until < func.clock_timestamp())
-    runnable = (
-        select(executions.c.execution_id)
-        .where(executions.c.wake_seq > executions.c.handled_seq, IS_RUNNABLE, free)
-        .order_by(executions.c.execution_id)
-        .limit(bindparam("most", type_=Integer))
-        .with_for_update(key_share=True, skip_locked=True)
-        .cte("runnable")
-    )
+    woken = _claimable(executions.c.wake_seq > executions.c.handled_seq, free, order=executions.c.execution_id)
+    due = _claimable(IS_DUE, free, order=executions.c.wake_at).cte("due")
+    runnable = union(select(woken.cte("runnable").c.execution_id), select(due.c.execution_id)).subquery()
     leased = {
         "lease_owner": bindparam("new_owner"),
         "lease_until": _ahead(bindparam("seconds", type_=Float)),
         "fence": executions.c.fence + 1,
+        "wake_seq": case((IS_DUE, executions.c.wake_seq + 1), else_=executions.c.wake_seq),
+        "wake_at": case((IS_DUE, null()), else_=executions.c.wake_at),
     }
     return (
         update(executions)
-        .where(executions.c.execution_id == runnable.c.execution_id)
+        .where(executions.c.execution_id.in_(select(runnable.c.execution_id).limit(bindparam("most", type_=Integer))))
         .values(**leased)
         .returning(*executions.c)
+    )
+
+
+def _claimable(condition: ColumnElement[bool], free: ColumnElement[bool], order: ColumnElement[Any]) -> Select[Any]:
+    return (
+        select(executions.c.execution_id)
+        .where(condition, IS_RUNNABLE, free)
+        .order_by(order)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(key_share=True, skip_locked=True)
     )
 
 
@@ -132,6 +150,50 @@ async def postpone(connection: AsyncConnection, execution_id: UUID, fence: int, 
     """
     values = {"lease_until": _ahead(literal(seconds, Float)), "fence": executions.c.fence + 1}
     return await _change_fenced(connection, execution_id, fence, values, executions.c.lease_owner.is_not(None))
+
+
+async def arm(connection: AsyncConnection, execution_id: UUID, step_number: int, seconds: float) -> None:
+    """Wake the execution so many seconds after the step began, or, once it has ended, after its end.
+
+    The execution is held. A timer that was set before is replaced.
+    """
+    await connection.execute(
+        update(executions)
+        .where(executions.c.execution_id == execution_id)
+        .values(wake_at=_moment_of_step(execution_id, step_number, seconds))
+    )
+
+
+async def disarm(connection: AsyncConnection, execution_id: UUID) -> None:
+    """Take back the timer of an execution, which is held."""
+    await connection.execute(update(executions).where(executions.c.execution_id == execution_id).values(wake_at=None))
+
+
+async def is_over(connection: AsyncConnection, execution_id: UUID, step_number: int, seconds: float) -> bool:
+    """Whether so many seconds have passed since the step began, or, once it has ended, since its end."""
+    moment = _moment_of_step(execution_id, step_number, seconds)
+    return bool((await connection.execute(select(moment <= func.clock_timestamp()))).scalar())
+
+
+def _moment_of_step(execution_id: UUID, step_number: int, seconds: float) -> Any:
+    begun = select(func.coalesce(steps.c.completed_at, steps.c.started_at)).where(
+        steps.c.execution_id == execution_id, steps.c.step_number == step_number
+    )
+    return begun.scalar_subquery() + func.make_interval(0, 0, 0, 0, 0, 0, literal(seconds, Float))
+
+
+async def arm_at(connection: AsyncConnection, execution_id: UUID, moment: datetime) -> None:
+    """Wake the execution at this time, unless a timer of it is earlier. It is held."""
+    await connection.execute(
+        update(executions)
+        .where(executions.c.execution_id == execution_id)
+        .values(wake_at=func.least(executions.c.wake_at, moment))
+    )
+
+
+async def has_come(connection: AsyncConnection, moment: datetime) -> bool:
+    """Whether this time has come, by the database's clock."""
+    return bool((await connection.execute(select(literal(moment) <= func.clock_timestamp()))).scalar())
 
 
 async def hold_fence(connection: AsyncConnection, execution_id: UUID, fence: int) -> bool:

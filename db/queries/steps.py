@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.events import Aggregate, Retention
 from app.domain.ids import new_id
 from app.domain.quality_gates import ApprovalStatus
+from app.domain.tasks import TaskStatus
 from app.domain.workflows import ErrorSeverity, StepStatus
 from db.queries.changes import EVENT_COLUMNS
 from db.queries.tasks import OPEN_VALUES
@@ -70,6 +71,38 @@ async def latest_step(connection: AsyncConnection, execution_id: UUID) -> Row[An
     )
     row: Row[Any] | None = (await connection.execute(statement)).first()
     return row
+
+
+async def latest_failure(connection: AsyncConnection, execution_id: UUID) -> Row[Any] | None:
+    """`phase`, `attempt` and `reason` of the last pass that failed, or None."""
+    statement: Select[Any] = (
+        select(
+            workflow_steps.c.phase, workflow_steps.c.attempt, workflow_steps.c.outcome["reason"].astext.label("reason")
+        )
+        .where(
+            workflow_steps.c.execution_id == execution_id,
+            workflow_steps.c.step_status == StepStatus.FAILED.value,
+        )
+        .order_by(workflow_steps.c.step_number.desc())
+        .limit(1)
+    )
+    row: Row[Any] | None = (await connection.execute(statement)).first()
+    return row
+
+
+async def last_round(connection: AsyncConnection, execution_id: UUID, phase: str) -> int:
+    """How often the loop has gone back in a row, as its latest completed pass says; 0 before, and after it went on."""
+    statement = (
+        select(workflow_steps.c.outcome["round"].as_integer())
+        .where(
+            workflow_steps.c.execution_id == execution_id,
+            workflow_steps.c.phase == phase,
+            workflow_steps.c.step_status == StepStatus.COMPLETED.value,
+        )
+        .order_by(workflow_steps.c.attempt.desc())
+        .limit(1)
+    )
+    return int((await connection.execute(statement)).scalar() or 0)
 
 
 async def last_numbers(connection: AsyncConnection, execution_id: UUID, phase: str) -> tuple[int, int]:
@@ -172,9 +205,9 @@ async def open_tasks_of_gate(connection: AsyncConnection, gate_id: UUID) -> Sequ
 
 
 async def completed_steps(connection: AsyncConnection, execution_id: UUID, phases: Sequence[str]) -> Sequence[Row[Any]]:
-    """`phase`, `attempt` and `outcome` of the latest completed pass through each of the phases."""
+    """`phase`, `attempt`, `step_number` and `outcome` of the latest completed pass through each of the phases."""
     statement: Select[Any] = (
-        select(workflow_steps.c.phase, workflow_steps.c.attempt, workflow_steps.c.outcome)
+        select(workflow_steps.c.phase, workflow_steps.c.attempt, workflow_steps.c.step_number, workflow_steps.c.outcome)
         .ext(distinct_on(workflow_steps.c.phase))
         .where(
             workflow_steps.c.execution_id == execution_id,
@@ -190,11 +223,11 @@ async def completed_steps(connection: AsyncConnection, execution_id: UUID, phase
 async def task_results(
     connection: AsyncConnection, execution_id: UUID, passes: Sequence[tuple[str, int]]
 ) -> Sequence[Row[Any]]:
-    """`phase`, `task_name` and `result` of the tasks of these passes, each a phase with its attempt."""
+    """`phase`, `task_name` and `result` of the completed tasks of these passes, each a phase with its attempt."""
     wanted = [and_(tasks.c.phase == phase, tasks.c.phase_attempt == attempt) for phase, attempt in passes]
     statement: Select[Any] = (
         select(tasks.c.phase, tasks.c.task_name, tasks.c.result)
-        .where(tasks.c.execution_id == execution_id, or_(*wanted))
+        .where(tasks.c.execution_id == execution_id, or_(*wanted), tasks.c.status == TaskStatus.COMPLETED.value)
         .order_by(tasks.c.task_id)
     )
     rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()

@@ -95,6 +95,22 @@ async def open_of_execution(connection: AsyncConnection, execution_id: UUID) -> 
     ).all()
 
 
+async def open_of_phase(connection: AsyncConnection, execution_id: UUID, phase: str) -> Sequence[Row[Any]]:
+    """Those that its phase has made, in any of its passes; locked, in the order of their ids."""
+    return (
+        await connection.execute(
+            select(tasks)
+            .where(
+                tasks.c.execution_id == execution_id,
+                tasks.c.phase == phase,
+                tasks.c.status == func.any(literal(OPEN_VALUES, ARRAY(Text))),
+            )
+            .order_by(tasks.c.task_id)
+            .with_for_update(key_share=True)
+        )
+    ).all()
+
+
 async def has_decision(connection: AsyncConnection, decision_id: UUID) -> bool:
     """Whether there is such a decision."""
     found = await connection.execute(select(decisions.c.decision_id).where(decisions.c.decision_id == decision_id))

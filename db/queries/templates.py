@@ -1,21 +1,29 @@
 """Workflow templates by name."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.tables.workflows import workflow_templates
 
-LATEST_VERSION = select(func.max(workflow_templates.c.template_version)).where(
-    workflow_templates.c.template_name == bindparam("wanted")
+NEWEST: Select[Any] = (
+    select(
+        workflow_templates.c.template_version,
+        workflow_templates.c.spec["input_schema"].label("input_schema"),
+    )
+    .where(workflow_templates.c.template_name == bindparam("wanted"))
+    .order_by(workflow_templates.c.template_version.desc())
+    .limit(1)
 )
 
 
-async def latest_version(connection: AsyncConnection, name: str) -> int | None:
-    """The newest version of the template, or None when there is no such template."""
-    version: int | None = (await connection.execute(LATEST_VERSION, {"wanted": name})).scalar()
-    return version
+async def newest_template(connection: AsyncConnection, name: str) -> Row[Any] | None:
+    """`template_version` and `input_schema` of the newest version, or None when there is no such template."""
+    row: Row[Any] | None = (await connection.execute(NEWEST, {"wanted": name})).first()
+    return row
 
 
 async def template_names(connection: AsyncConnection) -> Sequence[str]:

@@ -15,7 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 
 from app.domain.rules import NOT_NEGATIVE
-from app.domain.workflows import EXECUTION_MACHINE, ErrorSeverity, ExecutionStatus, StepStatus, TriggerType
+from app.domain.workflows import DEPTH, EXECUTION_MACHINE, ErrorSeverity, ExecutionStatus, StepStatus, TriggerType
 from db.tables.base import (
     enum_column,
     json_column,
@@ -37,6 +37,10 @@ workflow_templates = Table(
     Column("template_version", Integer, primary_key=True),
     Column("description", Text, nullable=False),
     json_column("spec"),
+    # the graph in Mermaid's language; null until the hub's next start for what an older hub stored
+    Column("mermaid", Text),
+    # null for one that came with the hub
+    Column("registered_by", Text),
     timestamp("created_at", nullable=False, default_now=True),
 )
 
@@ -50,6 +54,7 @@ workflow_executions = Table(
     enum_column("trigger_type", TriggerType),
     Column("triggered_by", Text, nullable=False),
     json_column("input_context"),
+    json_column("output", default=None),
     # the decision that caused it
     Column("decision_id", UUID(as_uuid=True), ForeignKey("decisions.decision_id")),
     Column("current_phase", Text),
@@ -62,6 +67,14 @@ workflow_executions = Table(
     Column("lease_owner", Text),
     timestamp("lease_until"),
     Column("fence", BigInteger, nullable=False, server_default="0"),
+    # a timer: runnable also when this time has come; the claim counts it as a wake-up
+    timestamp("wake_at"),
+    # what started it as a part of itself: the execution, its step, and which of the step's children it is, from 0
+    Column("parent_execution_id", UUID(as_uuid=True), ForeignKey("workflow_executions.execution_id")),
+    Column("root_execution_id", UUID(as_uuid=True), ForeignKey("workflow_executions.execution_id")),
+    Column("parent_step", Integer),
+    Column("child_index", Integer),
+    Column("depth", Integer, nullable=False, server_default="0"),
     *versioned(),
     ForeignKeyConstraint(
         ["workflow_name", "template_version"],
@@ -73,6 +86,19 @@ workflow_executions = Table(
     not_blank("triggered_by"),
     CheckConstraint("handled_seq <= wake_seq", name="handled_seq"),
     CheckConstraint("(lease_owner IS NULL) = (lease_until IS NULL)", name="lease"),
+    CheckConstraint(
+        "num_nonnulls(parent_execution_id, root_execution_id, parent_step, child_index) IN (0, 4)",
+        name="child",
+    ),
+    within("depth", DEPTH),
+    # that the end of a child wakes its parent is the trigger workflow_executions_wake_parent's to see to
+    UniqueConstraint("parent_execution_id", "parent_step", "child_index"),
+    Index(None, "root_execution_id", postgresql_where="root_execution_id IS NOT NULL"),
+    Index(
+        "ix_workflow_executions_timers",
+        "wake_at",
+        postgresql_where="wake_at IS NOT NULL AND execution_status IN ('pending', 'running')",
+    ),
     Index(None, "execution_status", "execution_id"),
     Index(None, "decision_id", "execution_id"),
     Index(
@@ -118,4 +144,23 @@ workflow_errors = Table(
     timestamp("created_at", nullable=False, default_now=True),
     one_of("severity", ErrorSeverity),
     Index(None, "execution_id", "error_id"),
+)
+
+workflow_signals = Table(
+    "workflow_signals",
+    metadata,
+    uuid_key("signal_id"),
+    Column("execution_id", UUID(as_uuid=True), ForeignKey("workflow_executions.execution_id"), nullable=False),
+    Column("signal_name", Text, nullable=False),
+    json_column("payload", default=None),
+    Column("signal_key", Text),
+    Column("sent_by", Text, nullable=False),
+    timestamp("sent_at", nullable=False, default_now=True),
+    # the step that took it, which is done once
+    Column("taken_by_step", Integer),
+    timestamp("taken_at"),
+    not_blank("sent_by"),
+    CheckConstraint("(taken_by_step IS NULL) = (taken_at IS NULL)", name="taken"),
+    UniqueConstraint("execution_id", "signal_name", "signal_key"),
+    Index(None, "execution_id", "signal_id"),
 )

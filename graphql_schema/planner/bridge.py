@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, cast
 
+from sqlalchemy import ColumnElement, and_
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
@@ -25,6 +26,8 @@ from graphql_schema.planner.sql import Expression, object_json
 ENTITY_KEY = "entity key"
 """The entry of a field's metadata that names the attribute with the entity's id."""
 ENTITY_TYPE = "entity type"
+KEY_JOINT = "@"
+"""Between the parts of an id in a payload, where the entity's key has several: `code-audit@2`."""
 
 
 class RootField(PlannedField):
@@ -107,9 +110,17 @@ def _by_id(build: Builder, selected: Selected, path: Path) -> Expression:
     type_ = object_type(selected)
     row = build.row(type_)
     pairs = build.object(type_, row, selected.nodes, path)
-    key = row.entity.key[0]
-    wanted = build.bind_extract(lambda variables, _: _key(key, variables[ENTITY_KEY]), key.type)
-    return object_json(pairs, row.source(row[key] == wanted), row.own)
+    wanted = [row[key] == _wanted(build, key, place) for place, key in enumerate(row.entity.key)]
+    return object_json(pairs, row.source(and_(*wanted)), row.own)
+
+
+def _wanted(build: Builder, key: Any, place: int) -> ColumnElement[Any]:
+    """A part of the id; several are joined by `KEY_JOINT`."""
+
+    def extract(variables: Variables, _: object) -> Any:
+        return _key(key, variables[ENTITY_KEY].split(KEY_JOINT)[place])
+
+    return build.bind_extract(extract, key.type)
 
 
 def _key(column: Any, value: str) -> Any:

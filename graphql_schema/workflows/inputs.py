@@ -4,6 +4,8 @@ import strawberry
 
 from app.domain.ids import parse_id
 from app.domain.workflows import TriggerType
+from app.services.templates import TemplateSource
+from app.services.workflow_signals import SignalWorkflow
 from app.services.workflows import (
     CancelWorkflow,
     FailWorkflow,
@@ -37,6 +39,33 @@ class WorkflowStartInput(MutationInput):
             self.trigger_type,
             optional_id("decisionId", self.decision_id),
         )
+
+
+@strawberry.input(description="Tell an execution something that a phase of it waits for.")
+class WorkflowSignalInput(MutationInput):
+    execution_id: strawberry.ID = given(EXECUTION_DESCRIPTION)
+    name: str = given(
+        "The name of the signal, at most 200 characters, which a phase of the kind wait of its template awaits."
+    )
+    payload: JSON | None = optional(
+        "What is told, any JSON value of at most 65,536 bytes that fits the phase's schema; the result of the phase."
+    )
+    key: str | None = optional(
+        "Names what is told, at most 200 characters: of the same key for this execution and name only the first "
+        "counts, whoever sends it, also after a week."
+    )
+
+    def command(self) -> SignalWorkflow:
+        return SignalWorkflow(parse_id("executionId", self.execution_id), self.name, self.payload, self.key)
+
+
+@strawberry.input(description="A workflow template, as YAML or as JSON: docs/templates.md tells the language.")
+class WorkflowTemplateInput(MutationInput):
+    spec: JSON | None = optional("The template as a JSON object; leave it out for `yaml`.")
+    yaml: str | None = optional("The template as YAML, at most 100,000 characters; leave it out for `spec`.")
+
+    def command(self) -> TemplateSource:
+        return TemplateSource(self.spec, self.yaml)
 
 
 @strawberry.input(description="Hold an execution where it is; agents may finish what they have.")

@@ -3,6 +3,7 @@
 import strawberry
 
 from app.security.policy import Permission
+from app.services.workflow_signals import signal_workflow
 from app.services.workflows import (
     cancel_workflow,
     fail_workflow,
@@ -21,6 +22,7 @@ from graphql_schema.workflows.inputs import (
     WorkflowPauseInput,
     WorkflowResumeInput,
     WorkflowRetryInput,
+    WorkflowSignalInput,
     WorkflowStartInput,
 )
 from graphql_schema.workflows.types import WorkflowExecution
@@ -44,6 +46,20 @@ class WorkflowMutations:
             input,
             Permission.RUN_WORKFLOW,
             lambda session: start_workflow(session, info.context.principal, input.command()),
+            by("execution_id"),
+        )
+
+    @strawberry.mutation(
+        description="Tell an execution something that a phase of the kind wait awaits. It is kept until such a phase "
+        "takes it, once; also when it comes before the phase."
+    )
+    async def workflow_signal(self, info: Info, input: WorkflowSignalInput) -> WorkflowPayload:
+        return await carry_out(
+            info,
+            WorkflowPayload,
+            input,
+            Permission.RUN_WORKFLOW,
+            lambda session: signal_workflow(session, info.context.principal, input.command()),
             by("execution_id"),
         )
 

@@ -1,9 +1,10 @@
 """Workflow templates, executions, their steps and errors."""
 
 from datetime import datetime
+from typing import Any
 
 import strawberry
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.quality_gates import FINAL_VERDICTS, ApprovalStatus
@@ -24,15 +25,19 @@ from graphql_schema.connections import (
     ErrorLog,
     Evidence,
     ExecutionRef,
+    Executions,
     Gates,
     Measurements,
     Steps,
     Tasks,
+    Templates,
 )
 from graphql_schema.node import Node
 from graphql_schema.planner.entities import Entity, Row, column_at, falling, rising
 from graphql_schema.planner.fields import column, computed, group, many, one, one_of, transitions
+from graphql_schema.planner.sql import text_constant
 from graphql_schema.scalars import JSON, BigInt
+from graphql_schema.workflows.drawings import drawing
 from graphql_schema.workflows.figures import WorkflowFigures, duration
 
 AGENT = agents.c
@@ -75,6 +80,12 @@ def _awaits(execution: Row, gate: Row) -> ColumnElement[bool]:
     )
 
 
+def _given(template: Row, key: str) -> ColumnElement[Any]:
+    """A part of the spec; SQL's null for JSON's."""
+    part = template[TEMPLATE.spec][key]
+    return case((func.jsonb_typeof(part) != text_constant("null"), part))
+
+
 def is_newest_version(template: Row) -> ColumnElement[bool]:
     """The condition that no later version of the template exists."""
     other = workflow_templates.alias()
@@ -98,10 +109,36 @@ class WorkflowTemplate(Node):
     description: str = column(TEMPLATE.description, description="What the workflow is for.")
     phases: JSON = computed(
         lambda template: func.coalesce(template[TEMPLATE.spec]["phases"], func.jsonb_build_array(), type_=JSONB()),
-        description="The phases in the order in which they run, a list of objects, each with name and kind (decision, "
-        "task, parallel or gate) and what belongs to the kind.",
+        description="The phases in the order in which they run unless they lead elsewhere, a list of objects, each "
+        "with name and kind (decision, task, parallel, gate, function, branch, loop, wait or workflow) and what "
+        "belongs to the kind.",
+    )
+    spec: JSON = computed(
+        lambda template: template[TEMPLATE.spec],
+        description="The whole template as `workflowTemplateRegister` takes it, defaults written out.",
+    )
+    input_schema: JSON | None = computed(
+        lambda template: _given(template, "input_schema"),
+        description="The JSON Schema that `inputContext` of `workflowStart` must fit; null when anything does.",
+    )
+    output_schema: JSON | None = computed(
+        lambda template: _given(template, "output_schema"),
+        description="The JSON Schema that the output of its executions fits; null when none is promised.",
+    )
+    mermaid: str = computed(
+        lambda template: func.coalesce(template[TEMPLATE.mermaid], text_constant("")),
+        description="The graph of its phases in the language of Mermaid, a flow chart.",
+    )
+    registered_by: str | None = column(
+        TEMPLATE.registered_by, description="Who registered this version; null for one that came with the hub."
     )
     created_at: datetime = column(TEMPLATE.created_at, description="When this version was made.")
+
+    versions: Templates = many(
+        lambda template, other: other[TEMPLATE.template_name] == template[TEMPLATE.template_name],
+        order=falling(TEMPLATE.template_version),
+        description="All versions of the template, this one too; newest first.",
+    )
 
 
 @strawberry.type(
@@ -123,8 +160,28 @@ class WorkflowExecution(Node):
     input_context: JSON = column(
         EXECUTION.input_context, description="What it was started with, an object; its tasks are given it."
     )
+    output: JSON | None = column(
+        EXECUTION.output,
+        description="What it gave in the end, an object as its template's `output` says; null before, and where the "
+        "template says nothing.",
+    )
     decision_id: strawberry.ID | None = column(
         EXECUTION.decision_id, description="The UUID of the decision that caused it; null when none did."
+    )
+    parent_execution_id: strawberry.ID | None = column(
+        EXECUTION.parent_execution_id,
+        description="The UUID of the execution of which this one is a part; null when it was started by itself.",
+    )
+    wake_at: datetime | None = computed(
+        lambda execution: case(
+            (one_of(execution[EXECUTION.execution_status], UNDER_WAY), execution[EXECUTION.wake_at])
+        ),
+        description="When its next timer ends: a wait, a time-out or a pause before another try; null for none.",
+    )
+    mermaid: str = computed(
+        drawing,
+        description="The graph of its template in the language of Mermaid, a flow chart, with the status of each "
+        "phase's last pass as the class of its node: running, completed or failed.",
     )
     current_phase: str | None = column(
         EXECUTION.current_phase, description="The phase that it is in, or ended in; null before the first."
@@ -147,6 +204,13 @@ class WorkflowExecution(Node):
     template: WorkflowTemplate = one(_its_template, description="The template, in the version that it runs.")
     decision: DecisionRef | None = one(
         EXECUTION.decision_id, description="The decision that caused it; null when none did."
+    )
+    parent: ExecutionRef | None = one(
+        EXECUTION.parent_execution_id, description="The execution of which this one is a part; null for none."
+    )
+    children: Executions = many(
+        EXECUTION.parent_execution_id,
+        description="The executions that its phases of the kind workflow started, newest first.",
     )
     decisions: Decisions = many(DECISION.execution_id, description="The decisions that it called for, newest first.")
     evidence: Evidence = many(

@@ -49,7 +49,7 @@ class Client:
 ERRORS = "userErrors { field message code currentVersion }"
 INPUTS = dict.fromkeys(
     ("qualityGateApprove", "qualityGateReject", "qualityGateRequestRevision"), "QualityGateDecideInput"
-)
+) | dict.fromkeys(("workflowTemplateRegister", "workflowTemplateValidate"), "WorkflowTemplateInput")
 
 MakeClient = Callable[..., Awaitable[Client]]
 

@@ -13,9 +13,9 @@ from app.domain.errors import InvalidInput
 from app.domain.principals import Role
 from app.domain.quality_gates import ApprovalStatus
 from app.domain.workflows import ErrorSeverity
-from app.engine.catalogue import load_template
 from app.engine.phases.base import ACTOR
 from app.security.tokens import new_secret
+from app.services.template_sources import load_template
 from app.services.workflow_errors import fail_step, note_error
 from db.session import Database
 from db.tables.access import api_tokens

@@ -15,10 +15,10 @@ import uvloop
 
 from app.domain.principals import Principal, Role
 from app.domain.templates import parse_template
-from app.engine.catalogue import spec_of
 from app.engine.functions import Call
 from app.engine.runner import Worker
 from app.live.hints import HintSender
+from app.services.template_sources import spec_of
 from app.services.workflows import StartWorkflow, start_workflow
 from db.queries.catalogue import store_spec
 from db.session import Database

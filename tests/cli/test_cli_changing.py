@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,3 +152,28 @@ async def test_notes_of_a_decision_are_kept_and_secrets_in_them_are_not(
     assert (done.returncode, done.stdout) == (0, f"The notes of {decision_id} are kept.\n")
     assert done.stderr == "Taken for a secret, and replaced before it was stored: input.learningNotes.\n"
     assert secret not in call_json(running_hub, "decision", "show", decision_id)["learningNotes"]
+
+
+TEMPLATE = """name: from-a-file
+description: Waits for a signal.
+phases:
+  - {name: hold, kind: wait, signal: go}
+"""
+
+
+def test_a_template_is_validated_registered_shown_and_signalled(running_hub: RunningHub, tmp_path: Path) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text(TEMPLATE + "  - {name: way, kind: branch, cases: [{when: 'context.x >', next: end}]}\n")
+    told = call(running_hub, "template", "validate", str(file), code=1)
+    assert told.startswith(f"{file}:5: phases.1.cases.0.when: is no CEL expression: Syntax error:")
+    assert "was refused" not in refusal(running_hub, "template", "register", str(file))
+    file.write_text(TEMPLATE)
+    assert call(running_hub, "template", "validate", str(file)) == f"{file} can be registered.\n"
+    assert call(running_hub, "template", "register", str(file)) == "from-a-file is at version 1.\n"
+    shown = call(running_hub, "template", "show", "from-a-file").splitlines()
+    assert shown[1:] == ["Waits for a signal.", "  1. hold (wait)"]
+    assert call(running_hub, "template", "show", "from-a-file", "--mermaid").startswith("flowchart TD\n")
+    assert "no workflow template 'absent'" in refusal(running_hub, "template", "show", "absent")
+    execution = call_json(running_hub, "workflow", "start", "from-a-file")["executionId"]
+    assert execution in call(running_hub, "workflow", "signal", execution, "go", "--payload", '{"ok": true}')
+    assert "awaits no signal 'stop'" in refusal(running_hub, "workflow", "signal", execution, "stop")

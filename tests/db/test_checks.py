@@ -52,6 +52,11 @@ CASES: Mapping[str, list[Mapping[str, Any]]] = {
     ],
     "ck_api_tokens_agent_token_names_its_agent": [{"role": "agent"}],
     "ck_workflow_executions_handled_seq": [{"wake_seq": 3, "handled_seq": 4}],
+    "ck_workflow_executions_child": [
+        {"parent_execution_id": new_id()},
+        {"parent_execution_id": new_id(), "root_execution_id": new_id(), "parent_step": 1},
+    ],
+    "ck_workflow_signals_taken": [{"taken_by_step": 1}, {"taken_at": NOW}],
     "ck_workflow_executions_lease": [{"lease_owner": "worker"}, {"lease_until": NOW}],
     "ck_decision_evidence_interval": [{"interval_start": NOW, "interval_end": NOW - timedelta(microseconds=1)}],
     "ck_decision_evidence_subject": [{"agent_id": None, "execution_id": None}],

@@ -15,7 +15,6 @@ from app.domain.decisions import DecisionType
 from app.domain.principals import Principal, Role
 from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
 from app.domain.templates import parse_template
-from app.engine.catalogue import spec_of
 from app.security.sealing import Sealer
 from app.services.agents import RegisterAgent, register_agent
 from app.services.decisions import RecordDecision, record_decision
@@ -30,6 +29,7 @@ from app.services.tasks import (
     fail_task,
     start_task,
 )
+from app.services.template_sources import spec_of
 from app.services.workflows import StartWorkflow, start_workflow
 from db.queries.catalogue import store_spec
 from db.session import Database
@@ -278,10 +278,12 @@ async def stored(database: Database) -> list[int]:
     return list((await rows_of(database, text(sql)))[0])
 
 
-async def store_template(database: Database, name: str, *phases: Mapping[str, Any]) -> None:
-    """Store a template of these phases as version 1."""
-    template = parse_template({"name": name, "description": "For a test.", "phases": list(phases)}, name)
-    await database.transact(lambda session: store_spec(session, name, 1, "For a test.", spec_of(template)))
+async def store_template(
+    database: Database, name: str, *phases: Mapping[str, Any], version: int = 1, **given: Any
+) -> None:
+    """Store a template of these phases, as version 1 unless another is named."""
+    template = parse_template({"name": name, "description": "For a test.", "phases": list(phases), **given}, name)
+    await database.transact(lambda session: store_spec(session, name, version, "For a test.", spec_of(template)))
 
 
 def task_phase(name: str, **spec: Any) -> dict[str, Any]:

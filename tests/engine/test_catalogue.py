@@ -9,8 +9,9 @@ from sqlalchemy import select
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.templates import parse_template
 from app.engine import catalogue
-from app.engine.catalogue import load_template, shipped_templates, sync_templates
+from app.engine.catalogue import shipped_templates, sync_templates
 from app.engine.compiler import Compiled
+from app.services.template_sources import load_template
 from db.session import Database
 from db.tables.workflows import workflow_templates
 from tests.engine.team import rows_of
@@ -76,7 +77,7 @@ YAML = "x.yaml is not YAML: "
 @pytest.mark.parametrize(
     ("yaml", "message"),
     [
-        ("phases: [1", YAML + "line 1: expected ',' or ']', but got '<stream end>'"),
+        ("phases: [1", YAML + "line 2: did not find expected ',' or ']'"),
         ("name: a\nname: b", TEMPLATE + "line 2, 'name' is given twice (keep one)"),
         ("name: &n a\ndescription: *n", TEMPLATE + "line 2, aliases are not taken (write the part out)"),
         ("on: 2025-13-45", YAML + "month must be in 1..12"),

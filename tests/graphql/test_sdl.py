@@ -104,15 +104,21 @@ INTERNAL = {
     "decisions.sealed_key",
     "gate_reviewers.session",
     "tasks.answered_in_session",
+    "workflow_executions.child_index",
+    "workflow_executions.depth",
     "workflow_executions.fence",
     "workflow_executions.handled_seq",
     "workflow_executions.lease_owner",
     "workflow_executions.lease_until",
+    "workflow_executions.parent_step",
+    "workflow_executions.root_execution_id",
+    "workflow_executions.wake_at",
     "workflow_executions.wake_seq",
+    "workflow_templates.mermaid",
     "workflow_templates.spec",
     *(f"{entity.table.name}.event_xid" for entity in BY_AGGREGATE.values()),
 }
-"""Columns that nobody is shown as they are; `spec` is shown as `phases`."""
+"""Columns that nobody is shown as they are; `spec`, `mermaid` and `wake_at` are shown by expressions."""
 
 
 def test_every_column_is_shown(served: GraphQLSchema) -> None:

@@ -28,6 +28,10 @@ NOT_DRIVEN = {
     # tokens are no aggregate: they have no status, and are tested with the API
     "apiTokenCreate",
     "apiTokenRevoke",
+    # templates and signals have none either, and the model's workflows await no signals
+    "workflowSignal",
+    "workflowTemplateRegister",
+    "workflowTemplateValidate",
 }
 
 

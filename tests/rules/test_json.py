@@ -36,6 +36,8 @@ for _ in range(33):
 TABLES = {"agents.resource_utilization": "agent_reports", "agents.performance_metrics": "agent_reports"}
 """Where a schema's attribute is stored, if not in its aggregate's table."""
 WITHOUT_SCHEMA = {
+    "workflow_executions.output": "the output schema of its template, if it has one",
+    "workflow_signals.payload": "the schema of the phase that awaits it, if it has one",
     "agent_reports.observed": "times that the hub writes",
     "decisions.context_data": "sealed, so it is stored as bytes",
     "event_log.detail": "what the hub writes of its own changes",

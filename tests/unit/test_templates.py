@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import InvalidInput
+from app.domain.flow_phases import BranchPhase
 from app.domain.templates import ParallelPhase, WorkflowTemplate, parse_tasks, parse_template
 
 DECIDE = {"name": "decide", "kind": "decision", "question": "Shall we?"}
@@ -46,15 +47,21 @@ def test_a_template_with_all_kinds_of_phases_is_read_with_its_defaults() -> None
         (None, "the top: Input should be a valid dictionary or instance of WorkflowTemplate (give keys and values)"),
         ({}, "name: Field required (add it); description: Field required (add it); phases: Field required (add it)"),
         (template(), "phases: Tuple should have at least 1 item after validation, not 0"),
-        (template(DECIDE, steps=1), "steps: unknown key (known here: name, description, phases)"),
+        (
+            template(DECIDE, steps=1),
+            "steps: unknown key (known here: name, description, input_schema, phases, output, output_schema)",
+        ),
         (
             template(DECIDE, name="My Flow"),
             "name: String should match pattern '^[a-z][a-z0-9]*(-[a-z0-9]+)*$' (lower-case words joined by hyphens, "
             "such as technical-review)",
         ),
-        (template({**DECIDE, "kind": None}), "kind is one of decision, task, parallel, gate, function"),
+        (
+            template({**DECIDE, "kind": None}),
+            "kind is one of decision, task, parallel, gate, function, branch, loop, wait, workflow",
+        ),
         (template({"name": "x"}), "phases.0: Unable to extract tag using discriminator 'kind' (give kind: decision, "
-                                  "task, parallel, gate or function)"),
+                                  "task, parallel, gate, function, branch, loop, wait or workflow)"),
         (template({**DECIDE, "qestion": "x"}), "phases.0.qestion: unknown key (did you mean question?)"),
         (template(DECIDE, {**WORK, "task": {"name": "a", "title": "A", "rol": "qa"}}),
          "phases.1.task.rol: unknown key (did you mean role?)"),
@@ -128,3 +135,80 @@ def test_a_list_of_unusable_tasks_is_refused_with_the_place(listed: list[Any], m
 def test_too_many_tasks_are_refused() -> None:
     with pytest.raises(InvalidInput, match="at most 200 items"):
         parse_tasks([{"name": f"t{number}", "title": "T"} for number in range(201)], "It")
+
+
+def flow(*phases: Any, **changed: Any) -> Any:
+    return template(DECIDE, *phases, WORK, {**GATE, "name": "last"}, **changed)
+
+
+BRANCH = {"name": "way", "kind": "branch", "cases": [{"when": "true", "next": "last"}]}
+LOOP = {"name": "again", "kind": "loop", "back_to": "decide", "while": "true", "max_rounds": 3}
+HOLD = {"name": "hold", "kind": "wait", "signal": "go"}
+SUB = {"name": "sub", "kind": "workflow", "workflow": "other"}
+
+
+def test_phases_that_steer_are_read_and_written_back_the_same() -> None:
+    parsed = parse_template(
+        flow(
+            {**BRANCH, "otherwise": "work", "retry": {"max_attempts": 2}, "on_failure": "last", "next": "end"},
+            LOOP,
+            {**HOLD, "schema": {"type": "object"}, "timeout_seconds": 5, "on_timeout": "end"},
+            {**SUB, "foreach": "context.parts", "input_from": {"part": "item"}, "join": {"quorum": 2}},
+            output={"it": "results.work"},
+        ),
+        "plain",
+    )
+    written = parsed.model_dump(mode="json", by_alias=True)
+    assert written["phases"][2]["while"] == "true"
+    assert written["phases"][3]["schema"] == {"type": "object"}
+    assert parse_template(written, "plain") == parsed
+    assert (parsed.signals, parsed.may_fail_on) == ({"go": {"type": "object"}}, True)
+    assert isinstance(parsed.phases[1], BranchPhase)
+    retry = parsed.phases[1].retry
+    assert retry is not None
+    assert [retry.pause(failures) for failures in (1, 2, 3, 20)] == [1, 2, 4, 3_600]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (flow({**BRANCH, "cases": [{"when": "results.absent.x", "next": "last"}]}),
+         "phases.1.cases.0.when: 'absent' is no earlier phase (earlier phases: decide)"),
+        (flow({**BRANCH, "cases": [{"when": "results.work", "next": "last"}]}),
+         "phases.1.cases.0.when: 'work' is no earlier phase (earlier phases: decide)"),
+        (flow({**BRANCH, "cases": [{"when": "1", "next": "last"}]}),
+         "phases.1.cases.0.when: gives int, and not true or false (compare or convert it)"),
+        (flow({**BRANCH, "otherwise": "decide"}),
+         "phases.1.otherwise: 'decide' is no later phase (only a loop and a gate's on_revision go back)"),
+        (flow({**BRANCH, "on_failure": "nowhere"}),
+         "phases.1.on_failure: there is no phase 'nowhere' (it may lead to: work, last, end)"),
+        (flow({**BRANCH, "next": "way"}),
+         "phases.1.next: 'way' is no later phase (only a loop and a gate's on_revision go back)"),
+        (flow({**BRANCH, "cases": []}), "phases.1.cases: Tuple should have at least 1 item after validation, not 0"),
+        (flow({**BRANCH, "name": "end"}), "phases.1.name: no phase is named end (give it another name)"),
+        (flow({**LOOP, "back_to": "last"}), "phases.1.back_to: 'last' is no earlier phase (earlier phases: decide)"),
+        (flow({**LOOP, "until": "true"}), "phases.1: has both or neither of while and until (give one of them)"),
+        (flow({**LOOP, "max_rounds": 1_001}), "phases.1.max_rounds: Input should be less than or equal to 1000"),
+        (flow({**HOLD, "seconds": 3}),
+         "phases.1: waits for nothing, or for several things (give one of seconds, until and signal)"),
+        (flow({**HOLD, "on_timeout": "end"}), "phases.1.on_timeout: has no time-out (give timeout_seconds too)"),
+        (flow({**HOLD, "schema": {"type": "strin"}}),
+         "phases.1.schema: is no JSON Schema: type: \"strin\" is not valid under any of the schemas listed in the "
+         "'anyOf' keyword (see json-schema.org; patterns have no look-around and no back-references)"),
+        (flow(HOLD, {**HOLD, "name": "more", "schema": {}}),
+         "phases.2.schema: the signal 'go' has two schemas (give each wait for it the same schema)"),
+        (flow({**SUB, "join": "any"}), "phases.1.join: has join but no foreach (there is one workflow to wait for)"),
+        (flow({**AUDITS, "join": {"quorum": 2}}),
+         "phases.1.join.quorum: asks for more than there are (it has 1 tasks)"),
+        (flow({**AUDITS, "join": "most"}), "phases.1.join: is no way to join (all, any or {quorum: N})"),
+        (flow({**SUB, "retry": {"max_attempts": 1}}),
+         "phases.1.retry.max_attempts: Input should be greater than or equal to 2"),
+        (flow(output={"a": "results.nothing"}), "output.a: 'nothing' is no earlier phase (earlier phases: decide, "
+                                                "work, last)"),
+        (flow(input_schema={"$ref": "https://example.com/schema.json"}),
+         "input_schema: is no JSON Schema: Resource 'https://example.com/schema.json' is not present in a registry"),
+    ],
+)  # fmt: skip
+def test_faults_of_phases_that_steer(data: object, message: str) -> None:
+    told = refusal(data)
+    assert told == message or told.startswith(message + " ")

@@ -1,4 +1,4 @@
-"""`hub workflow start|watch|list|pause|resume|retry|fail|cancel`: workflow executions."""
+"""`hub workflow start|watch|list|signal|pause|resume|retry|fail|cancel`: workflow executions."""
 
 import json
 from collections.abc import Mapping
@@ -101,6 +101,24 @@ def list_workflows(
         )
 
     return work
+
+
+@app.command()
+@changes
+def signal(
+    ctx: typer.Context,
+    execution: Execution,
+    name: Annotated[str, typer.Argument(help="The signal that a phase of the workflow awaits.")],
+    payload: Annotated[str, typer.Option(help="What is told: JSON where it can be, else a text.")] = "null",
+    key: Annotated[str | None, typer.Option(help="Of the same key only the first counts.")] = None,
+) -> Change:
+    """Tell an execution something that a phase of it waits for."""
+
+    async def input_of(client: HubClient) -> Mapping[str, Any]:
+        execution_id = await find_id(client, EXECUTION, execution)
+        return {"executionId": execution_id, "name": name, "payload": _value(payload), "key": key}
+
+    return Change(workflows.SIGNAL, input_of, told("workflow", _status_line))
 
 
 @app.command()

@@ -16,6 +16,22 @@ FAIL = mutation("workflowFail", _state)
 
 CANCEL = mutation("workflowCancel", _state)
 
+SIGNAL = mutation("workflowSignal", _state)
+
+REGISTER = mutation("workflowTemplateRegister", "template { templateName templateVersion }", "WorkflowTemplateInput")
+
+VALIDATE = mutation(
+    "workflowTemplateValidate", "valid faults { path line message hint } mermaid", "WorkflowTemplateInput"
+)
+
+TEMPLATE = """
+query WorkflowTemplate($name: String!) {
+  workflowTemplates(filter: { templateName: { eq: $name } }, first: 1) {
+    nodes { templateName templateVersion description registeredBy createdAt spec mermaid }
+  }
+}
+"""
+
 IDS = listing("ExecutionIds", "workflows", "executionId workflowName executionStatus")
 
 TEMPLATES = listing("WorkflowTemplates", "workflowTemplates", "templateName templateVersion description")

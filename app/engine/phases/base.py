@@ -1,12 +1,13 @@
 """What all kinds of phases share: one pass through a phase, and what may be said of it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.principals import SYSTEM
-from app.domain.templates import Phase
+from app.domain.template_parts import END, Phase
 from app.engine.leases import Execution
 
 ACTOR = SYSTEM.name
@@ -31,15 +32,25 @@ class Visit(Generic[Kind_co]):
 
 @dataclass(frozen=True)
 class Waiting:
-    """Others must act first; whoever does wakes the execution."""
+    """Others must act first; whoever does wakes the execution.
+
+    It is also woken so many `seconds` after the step began, or at the time `until`.
+    """
+
+    seconds: float | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Done:
-    """The phase is over. `outcome` holds references and small figures; `back_to` names an earlier phase to repeat."""
+    """The phase is over. `outcome` holds references and small figures; `back_to` names an earlier phase to repeat.
+
+    `leads_to` names any other phase, or `end`, with which to go on instead of what follows.
+    """
 
     outcome: dict[str, Any] = field(default_factory=dict)
     back_to: str | None = None
+    leads_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,11 +66,21 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Caught:
+    """The pass has failed, and the execution goes on: after so many seconds, with this phase."""
+
+    reason: str
+    outcome: dict[str, Any]
+    next_phase: str
+    seconds: float = 0
+
+
+@dataclass(frozen=True)
 class Own:
     """The worker itself must act now, outside of the transaction."""
 
 
-Judgement = Waiting | Done | Failed | Own
+Judgement = Waiting | Done | Failed | Caught | Own
 
 
 class PhaseKind(Protocol):
@@ -82,8 +103,11 @@ class PhaseKind(Protocol):
         ...
 
 
-def following(visit: Visit[Phase]) -> str:
-    """The name of the phase after this one; empty after the last."""
+def following(visit: Visit[Phase], leads_to: str | None = None) -> str:
+    """The phase to which this one leads: `leads_to`, its `next`, or the one after it; empty for the end."""
+    named = leads_to or visit.phase.next
+    if named is not None:
+        return "" if named == END else named
     names = [phase.name for phase in visit.execution.template.phases]
     index = names.index(visit.phase.name) + 1
     return names[index] if index < len(names) else ""

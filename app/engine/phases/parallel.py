@@ -3,11 +3,15 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import InvalidInput
+from app.domain.tasks import TaskStatus
+from app.domain.template_parts import needed
 from app.domain.templates import ParallelPhase, TaskSpec, parse_tasks
 from app.engine.phases.base import Done, Failed, Judgement, Visit, Waiting
 from app.engine.phases.results import results_of
+from app.engine.phases.withdrawal import cancel
 from app.engine.phases.work import ask, join, work_rows
 from db.queries.steps import tasks_of_phase
+from db.queries.tasks import open_of_phase
 
 
 async def prepare(session: AsyncConnection, visit: Visit[ParallelPhase]) -> None:
@@ -20,14 +24,23 @@ async def enter(session: AsyncConnection, visit: Visit[ParallelPhase]) -> Judgem
         tasks = await _tasks(session, visit)
     except InvalidInput as error:
         return Failed(error.message)
+    if needed(visit.phase.join, len(tasks)) > len(tasks):
+        return Failed(f"{needed(visit.phase.join, len(tasks))} tasks must be completed, and there are {len(tasks)}.")
     await ask(session, visit, await work_rows(session, visit, tasks))
     return Waiting()
 
 
 async def judge(session: AsyncConnection, visit: Visit[ParallelPhase]) -> Judgement:
-    """Done when all tasks are completed."""
-    rows = await tasks_of_phase(session, visit.execution.execution_id, visit.phase.name, visit.attempt)
-    return await join(session, rows) or Done({"tasks": len(rows)})
+    """Done when as many tasks are completed as the phase joins; the others are cancelled then."""
+    execution_id, phase = visit.execution.execution_id, visit.phase
+    rows = await tasks_of_phase(session, execution_id, phase.name, visit.attempt)
+    judged = await join(session, rows, needed(phase.join, len(rows)))
+    if judged is not None:
+        return judged
+    if any(task.status != TaskStatus.COMPLETED.value for task in rows):
+        open_tasks = await open_of_phase(session, execution_id, phase.name)
+        await cancel(session, open_tasks, "enough of the others are completed")
+    return Done({"tasks": len(rows)})
 
 
 async def _tasks(session: AsyncConnection, visit: Visit[ParallelPhase]) -> list[TaskSpec]:

@@ -1,7 +1,8 @@
 """The results of phases, as later phases are given them and as checks measure them.
 
 task → the task's result; parallel → result by task; decision → the open parts of the decision; gate → its status with
-the measured checks; function → what it returned. Always those of the latest completed pass.
+the measured checks; function → what it returned; wait for a signal → what it brought; workflow → its output,
+or a list of outputs. Always those of the latest completed pass.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +12,12 @@ from uuid import UUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.flow_phases import WaitPhase, WorkflowPhase
 from app.domain.templates import DecisionPhase, FunctionPhase, GatePhase, ParallelPhase, TaskPhase
 from app.engine.leases import Execution
+from db.queries.children import outputs_of_step
 from db.queries.phase_results import decisions_by_id, latest_gates
+from db.queries.signals import payloads
 from db.queries.steps import completed_steps, task_results
 
 
@@ -28,6 +32,8 @@ async def results_of(session: AsyncConnection, execution: Execution, names: Iter
         **await _of_decisions(session, execution, steps),
         **await _of_gates(session, execution, steps),
         **{step.phase: step.outcome["result"] for step in _of_kind(execution, steps, FunctionPhase)},
+        **await _of_signals(session, execution, steps),
+        **await _of_workflows(session, execution, steps),
     }
     return {phase.name: found[phase.name] for phase in execution.template.phases if phase.name in found}
 
@@ -72,6 +78,32 @@ async def _of_gates(session: AsyncConnection, execution: Execution, steps: Seque
         }
         for gate in await latest_gates(session, execution.execution_id, phases)
     }
+
+
+async def _of_signals(session: AsyncConnection, execution: Execution, steps: Sequence[Row[Any]]) -> Mapping[str, Any]:
+    taken = {
+        step.phase: UUID(step.outcome["signal_id"])
+        for step in _of_kind(execution, steps, WaitPhase)
+        if "signal_id" in step.outcome
+    }
+    if not taken:
+        return {}
+    brought = await payloads(session, list(taken.values()))
+    return {phase: brought[signal_id] for phase, signal_id in taken.items()}
+
+
+async def _of_workflows(session: AsyncConnection, execution: Execution, steps: Sequence[Row[Any]]) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    for step in _of_kind(execution, steps, WorkflowPhase):
+        outputs = await outputs_of_step(session, execution.execution_id, step.step_number)
+        found[step.phase] = outputs if _is_many(execution, step.phase) else next(iter(outputs), None)
+    return found
+
+
+def _is_many(execution: Execution, phase: str) -> bool:
+    """Whether the phase starts a workflow for each item of a list."""
+    found = execution.template.phase(phase)
+    return isinstance(found, WorkflowPhase) and found.foreach is not None
 
 
 def _of_kind(execution: Execution, steps: Sequence[Row[Any]], *kinds: type) -> list[Row[Any]]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.templates import Phase
+from app.domain.template_parts import Phase
 from app.engine.phases.base import Visit
 from db.queries.changes import read
 from db.queries.entities import GATE

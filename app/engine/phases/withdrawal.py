@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.tasks import HELD, REASON_MAX, TaskStatus
 from app.engine.phases.base import ACTOR
 from app.services.gate_ends import close_gates
+from app.services.workflow_children import cancel_children
 from app.services.workload import follow_load
 from db.queries.changes import transition
 from db.queries.entities import TASK
@@ -26,11 +27,12 @@ async def cancel(session: AsyncConnection, rows: Sequence[Row[Any]], reason: str
 
 
 async def cancel_unfinished(session: AsyncConnection, execution_id: UUID, reason: str) -> None:
-    """Cancel what an execution that fails still asks for, and close its gates that have no verdict.
+    """Cancel what an execution that fails still asks for, its gates that have no verdict, and the workflows it started.
 
     Tasks that failed stay failed, to be read and repeated.
     """
     await close_gates(session, execution_id, ACTOR, reason[:REASON_MAX])
+    await cancel_children(session, execution_id, ACTOR, reason)
     rows = await open_of_execution(session, execution_id)
     await cancel(session, [task for task in rows if task.status != TaskStatus.FAILED.value], reason)
 

@@ -9,10 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.ids import new_id
 from app.domain.tasks import TaskKind, TaskStatus
-from app.domain.templates import Phase, TaskSpec
+from app.domain.template_parts import Phase
+from app.domain.templates import TaskSpec
 from app.engine.phases.base import ACTOR, Failed, Judgement, Visit, Waiting
 from app.engine.phases.results import results_of
 from app.engine.phases.revisions import revision_of
+from app.engine.phases.values import failure_given
 from app.engine.phases.withdrawal import task_detail
 from db.queries.changes import transition
 from db.queries.entities import TASK
@@ -37,7 +39,7 @@ async def work_rows(session: AsyncConnection, visit: Visit[Phase], tasks: Sequen
     """Tasks of kind work, each with the results that it uses; in a repeated pass also with why it is repeated."""
     used = {name for task in tasks for name in task.uses}
     results = await results_of(session, visit.execution, used)
-    revision = await revision_of(session, visit)
+    why = {**await revision_of(session, visit), **await failure_given(session, visit.execution)}
     return [
         request(
             TaskKind.WORK,
@@ -47,7 +49,7 @@ async def work_rows(session: AsyncConnection, visit: Visit[Phase], tasks: Sequen
                 **task.input,
                 "context": visit.execution.context,
                 "results": {name: value for name, value in results.items() if name in task.uses},
-                **revision,
+                **why,
             },
             description=task.description,
             role=task.role,
@@ -87,22 +89,32 @@ def request(
     }
 
 
-async def join(session: AsyncConnection, rows: Sequence[Row[Any]]) -> Judgement | None:
-    """None when all tasks are completed; otherwise `Waiting`, after failed ones were put back, or `Failed`.
+async def join(session: AsyncConnection, rows: Sequence[Row[Any]], least: int | None = None) -> Judgement | None:
+    """None when `least` of the tasks, or all, are completed; otherwise `Waiting`, after failed ones were put back.
 
-    A task that failed `max_failures` times, or was cancelled, fails its phase.
+    A task that failed `max_failures` times, or was cancelled, is lost; `Failed` when too few are left.
     """
+    least = len(rows) if least is None else least
+    if sum(task.status == TaskStatus.COMPLETED.value for task in rows) >= least:
+        return None
+    lost = {task.task_id: reason for task in rows if (reason := _lost(task)) is not None}
+    if len(rows) - len(lost) < least:
+        return Failed(next(iter(lost.values()), f"There are {len(rows)} tasks, and {least} must be completed."))
     for task in rows:
-        status = TaskStatus(task.status)
-        if status is TaskStatus.CANCELLED:
-            return Failed(f"The task {task.title!r} was cancelled.")
-        if status is TaskStatus.FAILED and task.failures >= task.max_failures:
-            times = "once" if task.failures == 1 else f"{task.failures} times"
-            return Failed(f"The task {task.title!r} failed {times}, the last time with: {task.error or 'no reason'}")
-    for task in rows:
-        if task.status == TaskStatus.FAILED.value:
+        if task.status == TaskStatus.FAILED.value and task.task_id not in lost:
             await _try_again(session, task)
-    return None if all(task.status == TaskStatus.COMPLETED.value for task in rows) else Waiting()
+    return Waiting()
+
+
+def _lost(task: Row[Any]) -> str | None:
+    """Why the task will not be completed any more; None while it may."""
+    status = TaskStatus(task.status)
+    if status is TaskStatus.CANCELLED:
+        return f"The task {task.title!r} was cancelled."
+    if status is TaskStatus.FAILED and task.failures >= task.max_failures:
+        times = "once" if task.failures == 1 else f"{task.failures} times"
+        return f"The task {task.title!r} failed {times}, the last time with: {task.error or 'no reason'}"
+    return None
 
 
 async def _try_again(session: AsyncConnection, task: Row[Any]) -> None:

@@ -49,6 +49,8 @@ class Case:
     again: ErrorCode | None
     """What the call gets when it comes again without a key; None when it may be repeated, which `repeatable` says."""
     repeatable: str
+    writes: bool = True
+    """Whether the call changes anything."""
 
 
 Prepare = Callable[[World], Awaitable[Call]]
@@ -62,13 +64,14 @@ def case(
     other_agent: ErrorCode | None = None,
     again: ErrorCode | None = None,
     repeatable: str = "",
+    writes: bool = True,
 ) -> Callable[[Prepare], Prepare]:
     """Register how a valid call of the mutation is made."""
     if (again is None) != bool(repeatable):
         raise AssertionError(f"{mutation}: say either how a repetition is refused or why it is not")
 
     def register(prepare: Prepare) -> Prepare:
-        CASES[mutation] = Case(mutation, roles, prepare, other_agent, again, repeatable)
+        CASES[mutation] = Case(mutation, roles, prepare, other_agent, again, repeatable, writes)
         return prepare
 
     return register

@@ -171,6 +171,12 @@ RULES: Mapping[str, Any] = {
     "inputContext": Json(is_object=True),
     "triggerType": Free(),
     "WorkflowFailInput.reason": Text(2_000),
+    "payload": Json(is_object=False),
+    # one that the workflow awaits
+    "WorkflowSignalInput.name": Free(),
+    # what is wrong with a template is told as faults, and tested with the templates
+    "spec": Free(),
+    "yaml": Free(),
     "WorkflowCancelInput.reason": Text(2_000),
     # decisions
     "decisionId": Identifier("decision"),

@@ -82,8 +82,8 @@ class Trial:
         payload = asking.payload_of(await self.ask(self.call.input), self.case.mutation)
         if payload["userErrors"]:
             self.faults.append(f"the valid call was refused: {payload['userErrors']}")
-        if await state_of(self.world.database) == self.state:
-            self.faults.append("the valid call changed nothing")
+        if (await state_of(self.world.database) == self.state) is self.case.writes:
+            self.faults.append("the valid call changed nothing" if self.case.writes else "it wrote something")
         self.verify()
 
     def verify(self) -> None:

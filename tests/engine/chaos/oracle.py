@@ -6,8 +6,9 @@ It follows docs/adr/0017 and the phases' rules in words of its own, so that a ca
 from collections import Counter
 from dataclasses import dataclass, field
 
+from app.domain.flow_phases import BranchPhase, LoopPhase, WaitPhase
 from app.domain.quality_gates import ApprovalStatus
-from app.domain.templates import AnyPhase, DecisionPhase, FunctionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.domain.templates import AnyPhase, DecisionPhase, GatePhase, ParallelPhase, TaskPhase
 from tests.engine.chaos.plans import MAX_FAILURES, Plan
 
 Pass = tuple[str, int]
@@ -27,6 +28,7 @@ class Prediction:
     verdicts: Counter[str] = field(default_factory=Counter)
     decisions: int = 0
     failures: int = 0
+    warnings: int = 0
     status: str = ""
 
 
@@ -63,14 +65,19 @@ class _Walk:
         self._told = Prediction()
 
     def go(self) -> Prediction:
-        name, retries = self._names[0], self._plan.retries
+        name, retries, tries = self._names[0], self._plan.retries, 1
         while name:
             ended = self._visit(self._phases[name])
             self._told.path.append((name, self._attempts[name], "completed" if ended.well else "failed"))
             if ended.well:
-                self._completed[name] = self._attempts[name]
+                self._completed[name], tries = self._attempts[name], 1
                 name = ended.at if ended.at is not None else self._after(name)
                 continue
+            retry = self._phases[name].retry
+            if retry is not None and tries < retry.max_attempts:
+                self._told.warnings, tries = self._told.warnings + 1, tries + 1
+                continue
+            tries = 1
             self._told.failures += 1
             if retries == 0:
                 self._told.status = "failed"
@@ -96,14 +103,32 @@ class _Walk:
                 return ended
             case GatePhase():
                 return self._gate(phase)
-            case FunctionPhase():
-                raise NotImplementedError("no plan has phases of functions")
+            case BranchPhase():
+                return Ended(at=self._branched(phase))
+            case LoopPhase():
+                enough = int(str(phase.until).rpartition(" ")[2])
+                return Ended(at=None if self._attempts[phase.name] >= enough else phase.back_to)
+            case WaitPhase():
+                return Ended()
+            case _:
+                raise NotImplementedError(f"no plan has phases of the kind {phase.kind}")
+
+    def _branched(self, phase: BranchPhase) -> str | None:
+        """Its one case holds for some of its passes: `attempt % 3 == 1`."""
+        case = phase.cases[0]
+        _, _, divisor, _, rest = case.when.split()
+        if self._attempts[phase.name] % int(divisor) != int(rest):
+            return None
+        return "" if case.next == "end" else case.next
 
     def _tasks_of(self, phase: ParallelPhase) -> dict[str, int]:
         if phase.tasks_from is None:
             return {task.name: task.max_failures for task in phase.tasks}
         source = self._phases[phase.tasks_from]
         assert isinstance(source, TaskPhase)
+        if source.name not in self._completed:
+            # it was passed over
+            return {}
         result = self._plan.result(source.name, self._completed[source.name], source.task.name)
         return {task["name"]: task["max_failures"] for task in result["tasks"]}
 

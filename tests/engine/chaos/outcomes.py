@@ -59,8 +59,10 @@ def _path_faults(execution: Row[Any], steps: list[Row[Any]], predicted: Predicti
 
 async def _count_faults(database: Database, execution_id: UUID, predicted: Prediction) -> Any:
     errors = await errors_of(database, execution_id)
-    if len(errors) != predicted.failures or any(error.severity != "critical" for error in errors):
-        yield f"has the errors {[error.message for error in errors]} and should have {predicted.failures}"
+    found = Counter(error.severity for error in errors)
+    if found != Counter(critical=predicted.failures, warning=predicted.warnings):
+        wanted = f"{predicted.failures} and {predicted.warnings} warnings"
+        yield f"has the errors {[error.message for error in errors]} and should have {wanted}"
     given = {"execution_id": execution_id}
     verdicts = {row.phase: row.verdicts for row in await rows_of(database, VERDICTS.bindparams(**given))}
     if verdicts != dict(predicted.verdicts):

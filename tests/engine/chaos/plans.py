@@ -72,18 +72,53 @@ def draw_plan(seed: str, name: str) -> Plan:
     chance = random.Random(seed)  # noqa: S311
     phases: list[dict[str, Any]] = []
     for number in range(1, chance.randint(1, PHASES_MAX) + 1):
-        kind = chance.choice(("task", "task", "parallel", "parallel", "decision", "gate", "gate"))
-        phases.append({"name": f"{kind}-{number}", "kind": kind, **DRAW[kind](chance, phases)})
+        kind = chance.choice(KINDS)
+        if kind != "loop" or phases:
+            phases.append({"name": f"{kind}-{number}", "kind": kind, **DRAW[kind](chance, phases)})
+    _lead_on(chance, phases)
+    # a loop that came first was left out
+    phases = phases or [{"name": "wait-1", "kind": "wait", "seconds": 0.1}]
     data = {"name": name, "description": f"Drawn from the seed {seed}.", "phases": phases}
     return Plan(seed, parse_template(data, name), chance.choice((0, 1, 1, 2)))
 
 
+def _lead_on(chance: random.Random, phases: list[dict[str, Any]]) -> None:
+    """Let branches lead to later phases or the end, in some of their passes; never all the way at once."""
+    later = ["end"]
+    for phase in reversed(phases):
+        if phase["kind"] == "branch":
+            when = f"attempt % {chance.choice((2, 3))} == {chance.choice((0, 1))}"
+            phase["cases"] = [{"when": when, "next": chance.choice(later)}]
+        later.append(phase["name"])
+
+
+def _draw_branch(chance: random.Random, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {}
+
+
+def _draw_loop(chance: random.Random, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Its passes are counted over the whole execution, so it goes back once or twice at most."""
+    rounds = chance.randint(1, 3)
+    return {"back_to": chance.choice(earlier)["name"], "until": f"attempt >= {rounds}", "max_rounds": rounds}
+
+
+def _draw_wait(chance: random.Random, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"seconds": chance.choice((0.05, 0.2, 0.5))}
+
+
+def _maybe_retried(chance: random.Random) -> dict[str, Any]:
+    if chance.random() < 0.6:
+        return {}
+    return {"retry": {"max_attempts": chance.randint(2, 3), "backoff_seconds": chance.choice((0, 0.1))}}
+
+
 def _draw_task(chance: random.Random, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"task": {**_work("work", chance), "uses": _some(chance, earlier)}}
+    return {"task": {**_work("work", chance), "uses": _some(chance, earlier)}, **_maybe_retried(chance)}
 
 
 def _draw_parallel(chance: random.Random, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
     spec: dict[str, Any] = {"uses": _some(chance, earlier), "role": chance.choice((None, *ROLES))}
+    spec |= _maybe_retried(chance)
     sources = [phase["name"] for phase in earlier if phase["kind"] == "task"]
     if sources and chance.random() < 0.4:
         return {**spec, "tasks_from": chance.choice(sources)}
@@ -113,7 +148,16 @@ def _draw_gate(chance: random.Random, earlier: Sequence[dict[str, Any]]) -> dict
     return spec
 
 
-DRAW = {"task": _draw_task, "parallel": _draw_parallel, "decision": _draw_decision, "gate": _draw_gate}
+DRAW = {
+    "task": _draw_task,
+    "parallel": _draw_parallel,
+    "decision": _draw_decision,
+    "gate": _draw_gate,
+    "branch": _draw_branch,
+    "loop": _draw_loop,
+    "wait": _draw_wait,
+}
+KINDS = ("task", "task", "parallel", "parallel", "decision", "gate", "gate", "branch", "loop", "wait")
 
 
 def _work(name: str, chance: random.Random) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import Unavailable
-from app.engine.catalogue import spec_of
+from app.services.template_sources import spec_of
 from db.embedded import EmbeddedServer
 from db.queries.catalogue import store_spec
 from db.session import Database
