@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from app.agent.command import app as agent_app
 from app.client.commands.agents import app as agents_app
+from app.client.commands.attention import attention
 from app.client.commands.decisions import app as decision_app
 from app.client.commands.documents import app as documents_app
 from app.client.commands.gates import app as gate_app
@@ -70,6 +71,7 @@ for name, group in {
     "documents": documents_app,
 }.items():
     app.add_typer(group, name=name)
+app.command()(attention)
 app.command()(demo)
 app.command()(query)
 app.command()(schema)

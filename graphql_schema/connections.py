@@ -11,6 +11,7 @@ from graphql_schema.scalars import Cursor
 if TYPE_CHECKING:
     from graphql_schema.access.types import ApiToken
     from graphql_schema.agents.types import AgentMessage, AgentState
+    from graphql_schema.attention.types import AttentionItem
     from graphql_schema.decisions.types import DecisionEvidence, PMDecisionContext
     from graphql_schema.metrics.types import ResourceMetrics
     from graphql_schema.model_assignments.types import ModelAssignment
@@ -68,4 +69,5 @@ Gates = Connection[GateRef]
 Reviews = Connection[Annotated["GateReview", strawberry.lazy("graphql_schema.quality_gates.types")]]
 Assignments = Connection[AssignmentRef]
 Measurements = Connection[Annotated["ResourceMetrics", strawberry.lazy("graphql_schema.metrics.types")]]
+AttentionItems = Connection[Annotated["AttentionItem", strawberry.lazy("graphql_schema.attention.types")]]
 Tokens = Connection[Annotated["ApiToken", strawberry.lazy("graphql_schema.access.types")]]

@@ -11,6 +11,7 @@ from typing import Any
 import strawberry
 
 from app.domain.agents import AgentRole, AgentStatus
+from app.domain.attention import AttentionKind, WaitsFor
 from app.domain.batches import BatchMode
 from app.domain.decisions import DecisionType, SealedAccess
 from app.domain.errors import ErrorCode
@@ -289,5 +290,30 @@ _register(
         ErrorCode.TRUSTED_DOCUMENTS_ONLY: "The hub answers registered documents only, and this is none of them.",
         ErrorCode.PERSISTED_QUERY_NOT_FOUND: "The hub does not know the document by its hash; send its text with it.",
         ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED: "The hub keeps no documents that clients send; send the text alone.",
+    },
+)
+
+_register(
+    AttentionKind,
+    "What it is that waits for a person or the PM.",
+    {
+        AttentionKind.ESCALATION: "A quality gate that was escalated: a human must look at it.",
+        AttentionKind.VERDICT: "A quality gate that waits for reviews of people, for its verdict, or to be opened.",
+        AttentionKind.QUESTION: "A question to the PM, asked by a workflow, that is not answered.",
+        AttentionKind.TASK_FAILED: "A task of no workflow that has failed.",
+        AttentionKind.EXECUTION_FAILED: "A workflow execution that failed, and was neither retried nor cancelled.",
+        AttentionKind.EXECUTION_PAUSED: "A workflow execution that was paused.",
+        AttentionKind.AGENT_ERROR: "An agent that says it cannot work.",
+        AttentionKind.AGENT_SILENT: "An agent that has tasks at hand, and has not been heard of for 30 seconds.",
+    },
+)
+
+_register(
+    WaitsFor,
+    "Who can end a wait.",
+    {
+        WaitsFor.PM: "The PM agent: by a decision or a verdict.",
+        WaitsFor.HUMAN: "A person: by a review, a verdict, or by looking at what was escalated.",
+        WaitsFor.OPERATOR: "Whoever runs the team, a person or the PM: by trying again, going on, or giving up.",
     },
 )

@@ -17,6 +17,7 @@ from graphql_schema.agents.types import AgentState
 from graphql_schema.connections import (
     Agents,
     Assignments,
+    AttentionItems,
     Decisions,
     ErrorLog,
     Executions,
@@ -123,5 +124,9 @@ class Query:
     workflow_templates: Templates | None = _browse(
         "The workflow templates that can be started, each in its newest version, by name.",
         BrowsePlan(rising(TEMPLATE.template_name), is_newest_version),
+    )
+    attention_queue: AttentionItems | None = _browse(
+        "All that waits for a person or the PM, the most urgent first: by how many agents and how much spend it holds "
+        "up, and for how long it has waited."
     )
     api_tokens: Tokens | None = _browse("All API tokens, newest first. For ADMIN only; refused to every other role.")

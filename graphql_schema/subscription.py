@@ -3,6 +3,7 @@
 import strawberry
 
 from graphql_schema.agents.subscriptions import AgentSubscriptions
+from graphql_schema.attention.subscriptions import AttentionSubscriptions
 from graphql_schema.decisions.subscriptions import DecisionSubscriptions
 from graphql_schema.events.subscriptions import EventSubscriptions
 from graphql_schema.metrics.subscriptions import MetricsSubscriptions
@@ -26,5 +27,6 @@ class Subscription(
     ModelAssignmentSubscriptions,
     MetricsSubscriptions,
     EventSubscriptions,
+    AttentionSubscriptions,
 ):
     pass

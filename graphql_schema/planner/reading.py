@@ -25,9 +25,17 @@ AGGREGATES: Mapping[str, Aggregate] = {
 }
 """By table: the aggregate whose events tell of changes of its rows."""
 
-_NAMES = re.compile(rf"\b({'|'.join(AGGREGATES)})\b")
+VIEWS: Mapping[str, frozenset[Aggregate]] = {
+    "attention_items": frozenset(
+        {Aggregate.AGENT, Aggregate.TASK, Aggregate.WORKFLOW, Aggregate.QUALITY_GATE, Aggregate.MODEL_ASSIGNMENT}
+    ),
+}
+"""By view: the aggregates that it is computed of."""
+
+_READS = {**{name: frozenset({aggregate}) for name, aggregate in AGGREGATES.items()}, **VIEWS}
+_NAMES = re.compile(rf"\b({'|'.join(_READS)})\b")
 
 
 def aggregates_of(sql: str) -> frozenset[Aggregate]:
     """The aggregates of all tables that occur in the statement; a name that occurs otherwise counts too."""
-    return frozenset(AGGREGATES[name] for name in _NAMES.findall(sql))
+    return frozenset[Aggregate]().union(*(_READS[name] for name in _NAMES.findall(sql)))

@@ -53,7 +53,7 @@ class StreamPlan:
 
     `snapshots` says that the stream can begin with what is there; `merges` that of several events of one entity the
     latest may stand for all: of one entity, or of those whose detail `merged_by` is equal, whose subjects' figures the
-    payload's field `merged` then tells together.
+    payload's field `merged` then tells together. `least_interval`, in seconds, holds where none is asked for.
     """
 
     aggregate: Aggregate | None
@@ -61,6 +61,7 @@ class StreamPlan:
     event_types: frozenset[str] | None = None
     snapshots: bool = True
     merges: bool = True
+    least_interval: float = 0.0
     merged_by: str | None = None
     arguments: tuple[StrawberryArgument, ...] = ()
 

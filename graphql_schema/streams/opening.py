@@ -122,7 +122,7 @@ def _opening(
         plan.wanted(given),
         given,
         plan.keeps(given, rights),
-        _interval(given.get(MIN_INTERVAL)),
+        max(_interval(given.get(MIN_INTERVAL)), plan.least_interval),
         given.get(AFTER),
         bool(given.get(SNAPSHOT)) and given.get(AFTER) is None,
     )

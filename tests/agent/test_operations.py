@@ -32,6 +32,7 @@ def test_there_is_a_module_of_operations_for_each_aggregate() -> None:
     assert {name.split(".")[0] for name in texts()} == {
         "access",
         "agents",
+        "attention",
         "decisions",
         "metrics",
         "model_assignments",

@@ -1,13 +1,17 @@
 """The commands that show something, as processes against a real hub: tables for people, GraphQL's data for programs."""
 
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.client.connection import HubClient
 from app.client.operations import agents, decisions, tasks
-from tests.agent.hubs import RunningHub, agent_token, create_task, new_agent_id
+from tests.acceptance.processes import HUB, environment
+from tests.agent.hubs import RunningHub, agent_token, create_task, new_agent_id, until
 from tests.cli.commands import call, call_json, nodes, refusal, run_hub
 
 pytestmark = pytest.mark.slow
@@ -202,3 +206,42 @@ def test_an_option_of_the_listing_in_front_of_a_subcommand_is_refused(running_hu
     assert "give the options behind it" in call(running_hub, "agents", "--json", "show", "x", code=2)
     assert "--status in front of" in call(running_hub, "tasks", "--status", "failed", "show", "x", code=2)
     assert "king" in call(running_hub, "agents", "--status", "king", code=2)
+
+
+async def test_what_waits_is_listed_and_watched(running_hub: RunningHub, client: HubClient) -> None:
+    agent_id = new_agent_id()
+    await register(client, agent_id)
+    found = await client.mutate(agents.SET_STATUS, {"agentId": agent_id, "status": "ERROR", "expectedVersion": 1})
+    assert found["agent"]["status"] == "ERROR"
+    (item,) = [each for each in nodes(call_json(running_hub, "attention")) if each["agentId"] == agent_id]
+    assert (item["kind"], item["waitsFor"], item["nextSteps"]) == ("AGENT_ERROR", "OPERATOR", ["agentSetStatus"])
+    (line,) = [line for line in call(running_hub, "attention").splitlines() if agent_id in line]
+    assert "agent error" in line
+
+
+def start_watch(running_hub: RunningHub, log: Path) -> "subprocess.Popen[bytes]":
+    line = [str(HUB), "attention", "--watch"]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            line, env=environment(running_hub.folder, HUB_URL=running_hub.url), stdout=output, stderr=output
+        )
+
+
+async def test_who_watches_sees_the_queue_change(running_hub: RunningHub, client: HubClient, tmp_path: Path) -> None:
+    agent_id, log = new_agent_id(), tmp_path / "log"
+    await register(client, agent_id)
+    watching = start_watch(running_hub, log)
+
+    async def is_shown() -> bool:
+        return agent_id in log.read_text()
+
+    async def has_begun() -> bool:
+        return bool(log.read_text())
+
+    await until(has_begun)
+    assert not await is_shown()
+    await client.mutate(agents.SET_STATUS, {"agentId": agent_id, "status": "ERROR", "expectedVersion": 1})
+    await until(is_shown)
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(10) == 130
+    assert "Traceback" not in log.read_text()

@@ -100,6 +100,8 @@ def test_all_that_can_be_reached_from_query_is_planned(served: GraphQLSchema) ->
 INTERNAL = {
     "agent_reports.agent_id",
     "agent_reports.observed",
+    "attention.name",
+    "attention_items.urgency",
     "api_tokens.token_hash",
     "decisions.sealed_key",
     "gate_reviewers.session",

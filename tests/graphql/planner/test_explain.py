@@ -85,6 +85,9 @@ QUESTIONS = {
     "lists": """{ tasks { nodes { title gate { gateName } modelAssignments { nodes { modelName } } } }
         qualityGates { nodes { gateName execution { workflowName } } }
         modelAssignments { nodes { task { title } } } }""",
+    "the attention queue": """{ attentionQueue(first: 20) { totalCount nodes { kind title reason
+        blockedAgents blockedSpend score execution { workflowName } gate { gateName } task { title }
+        agent { agentName } } } }""",
     "the second page": """{ workflows(after: "%s") {
         nodes { workflowName } pageInfo { hasPreviousPage hasNextPage } } }""",
 }
