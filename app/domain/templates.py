@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.domain.agents import AgentRole
+from app.domain.concurrency import ConcurrencyPolicy
 from app.domain.decisions import DecisionType
 from app.domain.errors import InvalidInput
 from app.domain.quality_gates import GateType
@@ -24,6 +25,7 @@ FAULTS_SHOWN = 20
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
 Capability = Annotated[str, Field(min_length=1, max_length=100)]
+InputPath = Annotated[str, Field(pattern=r"^[^.\x00]+(\.[^.\x00]+)*$", max_length=300)]
 Threshold = Annotated[float, Field(allow_inf_nan=False)]
 Where = tuple[str | int, ...]
 """Where a fault is: keys and indexes from the top, such as ("phases", 2, "task", "title")."""
@@ -162,11 +164,22 @@ class GatePhase(Phase):
 AnyPhase = Annotated[DecisionPhase | TaskPhase | ParallelPhase | GatePhase | FunctionPhase, Field(discriminator="kind")]
 
 
+class Concurrency(Part):
+    """What becomes of a start while `max` executions of the workflow are under way: it is allowed, rejected, queued, or
+    replaces the oldest. With `key`, a dotted path into the input, only those with the same value there count.
+    """
+
+    policy: ConcurrencyPolicy
+    key: InputPath | None = None
+    max: int = Field(default=1, ge=1, le=1_000)
+
+
 class WorkflowTemplate(Part):
-    """A workflow: its phases in the order in which they run."""
+    """A workflow: its phases in the order in which they run, and how many of it run at once."""
 
     name: Name
     description: str = Field(min_length=1, max_length=5_000)
+    concurrency: Concurrency | None = None
     phases: tuple[AnyPhase, ...] = Field(min_length=1, max_length=PHASES_MAX)
 
     @model_validator(mode="after")

@@ -39,8 +39,8 @@ while others must act first."""
 
 @dataclass(frozen=True)
 class Standing:
-    """How a pass stands. After a retry it is one that has failed, and the graph, which came to its end with it, must
-    begin anew.
+    """How a pass stands. After a retry it is one that has failed, after a skip one that was skipped: the graph, which
+    came to its end with it or waits in it, must begin anew.
     """
 
     step_number: int
@@ -68,6 +68,9 @@ async def look(session: AsyncConnection, execution: Execution) -> Standing | Non
     if step.step_status == StepStatus.FAILED.value:
         await execution.hold(session)
         return Standing(step.step_number, phase_of_retry(step.phase, step.outcome), retried=True)
+    if step.step_status == StepStatus.SKIPPED.value:
+        await execution.hold(session)
+        return Standing(step.step_number, following(_visit(execution, step)), retried=True)
     return Standing(step.step_number, await _go_on(session, execution, step))
 
 
@@ -91,12 +94,16 @@ async def _go_on(session: AsyncConnection, execution: Execution, step: Row[Any])
     if step.step_status != StepStatus.RUNNING.value:
         await execution.hold(session)
         return str(step.outcome.get("next_phase", ""))
-    visit = Visit(execution, execution.template.phase(step.phase), step.step_number, step.attempt)
+    visit = _visit(execution, step)
     judgement = await KINDS[type(visit.phase)].judge(session, visit)
     if isinstance(judgement, Failed):
         await cancel_unfinished(session, execution.execution_id, judgement.reason)
     await execution.hold(session)
     return await _record(session, visit, judgement)
+
+
+def _visit(execution: Execution, step: Row[Any]) -> Visit[AnyPhase]:
+    return Visit(execution, execution.template.phase(step.phase), step.step_number, step.attempt)
 
 
 async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: Judgement) -> Way:

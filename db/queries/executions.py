@@ -15,6 +15,7 @@ from sqlalchemy import (
     Float,
     Integer,
     Text,
+    and_,
     bindparam,
     func,
     literal,
@@ -32,7 +33,11 @@ from app.domain.workflows import EXECUTION_MACHINE, RUNNABLE, ExecutionStatus
 from db.tables.workflows import workflow_executions as executions
 
 # written out and not bound, so that a generic plan can still prove that a partial index fits
-IS_RUNNABLE = executions.c.execution_status.in_(literal_column(f"'{status.value}'") for status in RUNNABLE)
+IS_RUNNABLE = and_(
+    executions.c.execution_status.in_(literal_column(f"'{status.value}'") for status in RUNNABLE),
+    # one that waits for its turn is woken by whoever ends the one before it
+    executions.c.queued_at.is_(None),
+)
 UNFINISHED = [
     status.value
     for status in ExecutionStatus
