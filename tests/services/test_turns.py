@@ -117,7 +117,6 @@ async def test_queued_ones_run_in_the_order_of_their_starts(database: Database) 
     }  # fmt: skip
     # the engine's own statement
     await to(database, ids[1], "running")
-    await database.open()
     await database.transact(lambda s: begin_step(s, ids[1], 1, "one", 1))
     await database.transact(lambda s: end_step(s, ids[1], 1, StepStatus.COMPLETED, {"next_phase": ""}))
     row = await of(database, ids[1])
@@ -213,6 +212,6 @@ async def test_many_start_and_end_at_once(database: Database, policy: str, most:
     assert running <= most
     assert waiting == 0 or running == most
     for _ in range(waiting + running):
-        (oldest, *_) = await claimable(database)
-        await to(database, oldest, "cancelled")
+        for each in await claimable(database):
+            await to(database, each, "cancelled")
     assert not {status for status, _ in await statuses(database)} & {"pending", "running"}

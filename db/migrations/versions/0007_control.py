@@ -19,8 +19,8 @@ DECLARE
     chosen record;
     changed record;
 BEGIN
-    -- whoever starts one of the same group holds this too while it counts
-    PERFORM pg_advisory_xact_lock(hashtextextended(OLD.workflow_name || chr(10) || OLD.concurrency_key, 7));
+    -- two that end at once would each count the other; whoever starts one holds the rows of those that run
+    PERFORM pg_advisory_xact_lock(hashtextextended(OLD.workflow_name || chr(10) || OLD.concurrency_key, 8));
     LOOP
         SELECT execution_id, concurrency_max INTO chosen FROM workflow_executions
         WHERE workflow_name = OLD.workflow_name AND concurrency_key = OLD.concurrency_key
