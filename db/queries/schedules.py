@@ -35,7 +35,8 @@ async def take_due(connection: AsyncConnection, schedule_id: UUID) -> Row[Any] |
         .where(SCHEDULE.schedule_id == schedule_id, *IS_DUE)
         .with_for_update(key_share=True, skip_locked=True)
     )
-    return (await connection.execute(statement)).first()
+    row: Row[Any] | None = (await connection.execute(statement)).first()
+    return row
 
 
 async def has_run(connection: AsyncConnection, schedule_id: UUID, moment: datetime) -> bool:

@@ -24,7 +24,8 @@ LATEST_VERSION: Select[Any] = (
 
 async def latest_version(connection: AsyncConnection, name: str) -> Row[Any] | None:
     """`template_version` and `concurrency` of the newest version, or None when there is no such template."""
-    return (await connection.execute(LATEST_VERSION, {"wanted": name})).first()
+    row: Row[Any] | None = (await connection.execute(LATEST_VERSION, {"wanted": name})).first()
+    return row
 
 
 async def concurrency_of(connection: AsyncConnection, name: str, version: int) -> Any:
@@ -45,8 +46,8 @@ async def kind_of_phase(connection: AsyncConnection, name: str, version: int, ph
     statement = select(found).where(
         workflow_templates.c.template_name == name, workflow_templates.c.template_version == version
     )
-    kind: str | None = (await connection.execute(statement)).scalar()
-    return kind
+    kind: Any = (await connection.execute(statement)).scalar()
+    return kind if isinstance(kind, str) else None
 
 
 async def template_names(connection: AsyncConnection) -> Sequence[str]:
