@@ -19,6 +19,7 @@ from app.client.commands.decisions import app as decision_app
 from app.client.commands.documents import app as documents_app
 from app.client.commands.gates import app as gate_app
 from app.client.commands.query import query
+from app.client.commands.schedules import app as schedule_app
 from app.client.commands.schema import schema
 from app.client.commands.tasks import app as tasks_app
 from app.client.commands.tokens import app as token_app
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 for name, group in {
     "workflow": workflow_app,
+    "schedule": schedule_app,
     "tasks": tasks_app,
     "decision": decision_app,
     "gate": gate_app,
