@@ -46,7 +46,7 @@ def test_a_template_with_all_kinds_of_phases_is_read_with_its_defaults() -> None
         (None, "the top: Input should be a valid dictionary or instance of WorkflowTemplate (give keys and values)"),
         ({}, "name: Field required (add it); description: Field required (add it); phases: Field required (add it)"),
         (template(), "phases: Tuple should have at least 1 item after validation, not 0"),
-        (template(DECIDE, steps=1), "steps: unknown key (known here: name, description, phases)"),
+        (template(DECIDE, steps=1), "steps: unknown key (known here: name, description, concurrency, phases)"),
         (
             template(DECIDE, name="My Flow"),
             "name: String should match pattern '^[a-z][a-z0-9]*(-[a-z0-9]+)*$' (lower-case words joined by hyphens, "
