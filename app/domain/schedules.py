@@ -122,16 +122,9 @@ class Timing:
 
 def check_timing(timing: Timing) -> Timing:
     """The timing, which can come due. Raises `InvalidInput` with the field at fault."""
-    given = [timing.cron_expression, timing.interval_seconds or timing.start_at]
-    if sum(part is not None for part in given) != 1:
-        raise InvalidInput(
-            "Give either cronExpression, or intervalSeconds with or without startAt, or startAt alone for a single "
-            "run. Nothing was written.",
-            "input.cronExpression",
-        )
     if timing.cron_expression is not None:
         _check_cron(timing.cron_expression)
-    elif timing.interval_seconds is not None and not 1 <= timing.interval_seconds <= INTERVAL_MAX:
+    if timing.interval_seconds is not None and not 1 <= timing.interval_seconds <= INTERVAL_MAX:
         raise InvalidInput(
             f"intervalSeconds must be from 1 to {INTERVAL_MAX}, it is {timing.interval_seconds}. Nothing was written.",
             "input.intervalSeconds",
@@ -143,6 +136,12 @@ def check_timing(timing: Timing) -> Timing:
             f"timeZone must be an IANA name such as Europe/Berlin, it is {timing.time_zone[:80]!r}. Nothing was "
             "written.",
             "input.timeZone",
+        )
+    if (timing.cron_expression is None) == (timing.interval_seconds is None and timing.start_at is None):
+        raise InvalidInput(
+            "Give either cronExpression, or intervalSeconds with or without startAt, or startAt alone for a single "
+            "run. Nothing was written.",
+            "input.cronExpression",
         )
     return timing
 

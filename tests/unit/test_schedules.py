@@ -147,6 +147,8 @@ def test_all_that_were_missed_are_run_one_by_one() -> None:
             )
         ],
         ({"interval_seconds": -1}, "intervalSeconds"),
+        ({"interval_seconds": 0}, "intervalSeconds"),
+        ({"cron_expression": "* * * * *", "interval_seconds": 0}, "intervalSeconds"),
         ({"interval_seconds": 10**9}, "intervalSeconds"),
         *[
             ({"start_at": NOON, "time_zone": wrong}, "timeZone")

@@ -111,26 +111,20 @@ def of_schedule(row: Row[Any], **fields: Any) -> Call:
 
 @case("scheduleCreate", PMS, repeatable="two schedules may be alike")
 async def create(world: World) -> Call:
-    both = Special("both", {"intervalSeconds": 60}, [ErrorCode.INVALID_INPUT], "cronExpression")
     return Call(
         {
             "scheduleName": world.name("nightly"),
             "workflowName": TEMPLATE,
-            "cronExpression": "0 7 * * MON-FRI",
+            "intervalSeconds": 3600,
+            "startAt": at(hours=1),
             "timeZone": "Europe/Berlin",
             "inputContext": {"page": "login"},
             "missedRuns": "SKIP",
         },
         [
-            both,
-            Special("no cron", {"cronExpression": "sometimes"}, [ErrorCode.INVALID_INPUT], "cronExpression"),
-            Special("no zone", {"timeZone": "Atlantis"}, [ErrorCode.INVALID_INPUT], "timeZone"),
-            Special(
-                "past",
-                {"cronExpression": None, "startAt": at(hours=-1)},
-                [ErrorCode.INVALID_INPUT],
-                "startAt",
-            ),
+            Special("both", {"cronExpression": "0 7 * * *"}, [ErrorCode.INVALID_INPUT], "cronExpression"),
+            Special("none", {"intervalSeconds": None, "startAt": None}, [ErrorCode.INVALID_INPUT], "cronExpression"),
+            Special("past", {"intervalSeconds": None, "startAt": at(hours=-1)}, [ErrorCode.INVALID_INPUT], "startAt"),
         ],
     )
 
