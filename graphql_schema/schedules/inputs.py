@@ -21,7 +21,7 @@ from graphql_schema.scalars import JSON
 
 SCHEDULE_DESCRIPTION = "The schedule's UUID."
 REASON_DESCRIPTION = "Why, for the audit record; at most 2,000 characters."
-CRON_DESCRIPTION = "Minute, hour, day of month, month and day of week, as in `0 7 * * MON-FRI`."
+CRON_DESCRIPTION = "Minute, hour, day of month, month and day of week, as in `0 7 * * MON-FRI`; at most 200 characters."
 INTERVAL_DESCRIPTION = "Seconds from one run to the next, from 1 to a year."
 START_DESCRIPTION = (
     "With an interval: its first run, one interval from now when left out. Alone: the moment of a single run."
@@ -34,7 +34,9 @@ START_DESCRIPTION = (
 )
 class ScheduleCreateInput(MutationInput):
     schedule_name: str = given("What to call it, at most 200 characters.")
-    workflow_name: str = given("Name of the template, e.g. `code-audit`; `workflowTemplates` lists them.")
+    workflow_name: str = given(
+        "Name of the template, e.g. `code-audit`, at most 200 characters; `workflowTemplates` lists them."
+    )
     cron_expression: str | None = optional(CRON_DESCRIPTION)
     time_zone: str = given("The IANA time zone of the cron expression, such as `Europe/Berlin`.", default="UTC")
     interval_seconds: int | None = optional(INTERVAL_DESCRIPTION)
@@ -62,7 +64,7 @@ class ScheduleUpdateInput(MutationInput):
     schedule_id: strawberry.ID = given(SCHEDULE_DESCRIPTION)
     expected_version: int = given(VERSION_DESCRIPTION)
     schedule_name: str | None = optional("What to call it, at most 200 characters.")
-    workflow_name: str | None = optional("Name of the template that it starts from now on.")
+    workflow_name: str | None = optional("Name of the template that it starts from now on, at most 200 characters.")
     cron_expression: str | None = optional(CRON_DESCRIPTION)
     time_zone: str | None = optional("The IANA time zone of the cron expression.")
     interval_seconds: int | None = optional(INTERVAL_DESCRIPTION)

@@ -73,7 +73,7 @@ class WorkflowRetryInput(MutationInput):
 @strawberry.input(description="Run an execution again from one of its steps on, as a new execution.")
 class WorkflowForkInput(MutationInput):
     execution_id: strawberry.ID = given("The UUID of the execution to repeat, whatever its status; it is not touched.")
-    step: int = given("The `stepNumber` of the step to begin with; the steps before it stand as they are.")
+    step: int = given("The `stepNumber` of the step to begin with, from 1; the steps before it stand as they are.")
     input_context: JSON | None = optional("What the new execution is given in place of what the old one was given.")
     reason: str = given(REASON_DESCRIPTION, default="")
 

@@ -159,6 +159,14 @@ class WorkflowExecution(Node):
     performance_metrics: WorkflowFigures = group(
         description="The execution in figures, computed when they are asked for, and only those that are."
     )
+    concurrency_key: str | None = column(
+        EXECUTION.concurrency_key,
+        description="Those of its workflow with the same key count together towards `concurrencyMax`: the JSON of the "
+        "input's value that the template names, or its hash; empty for all of them, null where there is no limit.",
+    )
+    concurrency_max: int | None = column(
+        EXECUTION.concurrency_max, description="How many with its key may be under way at once; null for any number."
+    )
     queued_at: datetime | None = column(
         EXECUTION.queued_at,
         description="Since when it waits for its turn, because as many of its workflow run as the template allows; "
@@ -170,8 +178,17 @@ class WorkflowExecution(Node):
         "null when it waits for nobody or has ended. What a paused one tells goes on meanwhile, and counts once it is "
         "resumed.",
     )
+    schedule_id: strawberry.ID | None = column(
+        EXECUTION.schedule_id, description="The UUID of the schedule that started it; null when none did."
+    )
     scheduled_for: datetime | None = column(
         EXECUTION.scheduled_for, description="The moment of its schedule that it was started for; null without one."
+    )
+    forked_from_id: strawberry.ID | None = column(
+        EXECUTION.forked_from_id, description="The UUID of the execution that it repeats; null when it is no fork."
+    )
+    forked_from_step: int | None = column(
+        EXECUTION.forked_from_step, description="The number of the step that it begins with; null when it is no fork."
     )
     version: int = column(EXECUTION.version, description="Rises by one with each change. For `expectedVersion`.")
     created_at: datetime = column(EXECUTION.created_at, description="When it was asked for.")
@@ -242,6 +259,10 @@ class WorkflowStep(Node):
     )
     started_at: datetime = column(STEP.started_at, description="When it began.")
     completed_at: datetime | None = column(STEP.completed_at, description="When it ended; null before.")
+    source_execution_id: strawberry.ID | None = column(
+        STEP.source_execution_id,
+        description="Of a step that a fork has taken over: the UUID of the execution that did it; null otherwise.",
+    )
     execution: ExecutionRef = one(STEP.execution_id, description="The execution that it is a step of.")
     source_execution: ExecutionRef | None = one(
         _source,
