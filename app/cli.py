@@ -20,6 +20,7 @@ from app.client.commands.decisions import app as decision_app
 from app.client.commands.documents import app as documents_app
 from app.client.commands.gates import app as gate_app
 from app.client.commands.query import query
+from app.client.commands.schedules import app as schedule_app
 from app.client.commands.schema import schema
 from app.client.commands.tasks import app as tasks_app
 from app.client.commands.templates import app as template_app
@@ -62,6 +63,7 @@ app = typer.Typer(
 for name, group in {
     "workflow": workflow_app,
     "template": template_app,
+    "schedule": schedule_app,
     "tasks": tasks_app,
     "decision": decision_app,
     "gate": gate_app,

@@ -35,9 +35,11 @@ from app.services.access import CreateToken, create_token
 from app.services.reports import ReportWriter
 from app.settings import VARIABLES, Settings, readable_settings
 from app.upkeep.checkpoints import run_checkpoint_upkeep
+from app.upkeep.idempotency_keys import run_key_upkeep
 from app.upkeep.key_command import rotate_by_command, tell_key_ids
 from app.upkeep.overdue_gates import run_overdue_gates
 from app.upkeep.partitions import run_partition_upkeep
+from app.upkeep.schedules import run_schedules
 from app.upkeep.stale_agents import run_stale_agents
 from app.web.health import Check, health_routes
 from app.web.server import Drain, DrainingServer, port_of
@@ -58,7 +60,9 @@ from graphql_schema.view import GraphQLView
 
 SHUTDOWN_SECONDS = 10
 UPKEEP_SECONDS = 5.0
+SCHEDULE_SECONDS = 1.0
 PARTITION_SECONDS = 3600.0
+KEY_SECONDS = 3600.0
 TAIL_AND_HINTS = 4
 """Connections of a process beside its pools: the tail, its readers, the hints."""
 
@@ -181,6 +185,8 @@ async def background(hub: Hub, *, with_worker: bool) -> AsyncIterator[None]:
         asyncio.create_task(run_checkpoint_upkeep(hub.database, PARTITION_SECONDS), name="checkpoint upkeep"),
         asyncio.create_task(run_stale_agents(hub.database, UPKEEP_SECONDS), name="stale agents"),
         asyncio.create_task(run_overdue_gates(hub.database, UPKEEP_SECONDS), name="overdue gates"),
+        asyncio.create_task(run_schedules(hub.database, SCHEDULE_SECONDS), name="schedules"),
+        asyncio.create_task(run_key_upkeep(hub.database, KEY_SECONDS), name="idempotency keys"),
     ]
     worker = hub.worker() if with_worker else None
     try:

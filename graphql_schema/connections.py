@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphql_schema.metrics.types import ResourceMetrics
     from graphql_schema.model_assignments.types import ModelAssignment
     from graphql_schema.quality_gates.types import GateReview, QualityGateExecution
+    from graphql_schema.schedules.types import WorkflowSchedule
     from graphql_schema.tasks.types import Task
     from graphql_schema.workflows.types import WorkflowError, WorkflowExecution, WorkflowStep, WorkflowTemplate
 
@@ -62,7 +63,10 @@ Tasks = Connection[TaskRef]
 Decisions = Connection[DecisionRef]
 Evidence = Connection[Annotated["DecisionEvidence", strawberry.lazy("graphql_schema.decisions.types")]]
 Executions = Connection[ExecutionRef]
-Steps = Connection[Annotated["WorkflowStep", strawberry.lazy("graphql_schema.workflows.types")]]
+StepRef = Annotated["WorkflowStep", strawberry.lazy("graphql_schema.workflows.types")]
+Steps = Connection[StepRef]
+ScheduleRef = Annotated["WorkflowSchedule", strawberry.lazy("graphql_schema.schedules.types")]
+Schedules = Connection[ScheduleRef]
 ErrorLog = Connection[Annotated["WorkflowError", strawberry.lazy("graphql_schema.workflows.types")]]
 Templates = Connection[Annotated["WorkflowTemplate", strawberry.lazy("graphql_schema.workflows.types")]]
 Gates = Connection[GateRef]

@@ -22,6 +22,7 @@ from app.domain.metrics import AlertLevel
 from app.domain.model_assignments import AssignmentReason, AssignmentStatus, Provider
 from app.domain.principals import Role
 from app.domain.quality_gates import ApprovalStatus, GateType, ReviewVerdict
+from app.domain.schedules import MissedRuns, ScheduleStatus
 from app.domain.tasks import TaskKind, TaskStatus
 from app.domain.workflows import ErrorSeverity, ExecutionStatus, StepStatus, TriggerType
 
@@ -129,6 +130,26 @@ _register(
         StepStatus.RUNNING: "Begun and not ended.",
         StepStatus.COMPLETED: "Ended with an outcome.",
         StepStatus.FAILED: "Ended without one; the execution's `errorLog` says why.",
+        StepStatus.SKIPPED: "Left out by somebody, with a reason; its result is null to later phases.",
+    },
+)
+_register(
+    ScheduleStatus,
+    "Whether a schedule starts executions.",
+    {
+        ScheduleStatus.ACTIVE: "It starts one whenever it comes due.",
+        ScheduleStatus.PAUSED: "It starts none until it is resumed; what comes due meanwhile is left out.",
+        ScheduleStatus.ENDED: "It will not come due again; `scheduleUpdate` can give it another time.",
+        ScheduleStatus.DELETED: "It is not used any more; the executions that it started keep it. Final.",
+    },
+)
+_register(
+    MissedRuns,
+    "What becomes of runs whose time passed more than a minute ago, because no hub was there.",
+    {
+        MissedRuns.SKIP: "They are left out.",
+        MissedRuns.RUN_ONCE: "The latest one is made up for, for all of them.",
+        MissedRuns.RUN_ALL: "Each is made up for, one after the other; at most the latest 100.",
     },
 )
 _register(
@@ -245,6 +266,7 @@ _register(
         Aggregate.QUALITY_GATE: "A quality gate with its reviews.",
         Aggregate.MODEL_ASSIGNMENT: "A model assignment.",
         Aggregate.METRICS: "A measurement of resources.",
+        Aggregate.SCHEDULE: "A schedule of a workflow.",
         Aggregate.API_TOKEN: "An API token.",
     },
 )
@@ -280,6 +302,7 @@ _register(
         ErrorCode.AGENT_AT_CAPACITY: "The agent has as many tasks as its concurrency allows.",
         ErrorCode.AGENT_UNAVAILABLE: "The agent is in error or offline.",
         ErrorCode.UNKNOWN_TEMPLATE: "No workflow template has the name.",
+        ErrorCode.ALREADY_RUNNING: "As many executions of the workflow are under way as its template allows at once.",
         ErrorCode.BLOCKED: "Something must happen first: dependencies, reviews.",
         ErrorCode.EVIDENCE_CHANGED: "What is to be judged is not what you saw; the message tells its hash now.",
         ErrorCode.IDEMPOTENCY_KEY_REUSED: "The idempotency key was used for another request.",

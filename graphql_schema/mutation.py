@@ -8,6 +8,7 @@ from graphql_schema.decisions.mutations import DecisionMutations
 from graphql_schema.metrics.mutations import MetricsMutations
 from graphql_schema.model_assignments.mutations import ModelAssignmentMutations
 from graphql_schema.quality_gates.mutations import QualityGateMutations
+from graphql_schema.schedules.mutations import ScheduleMutations
 from graphql_schema.tasks.mutations import TaskMutations
 from graphql_schema.workflows.mutations import WorkflowMutations
 from graphql_schema.workflows.template_mutations import WorkflowTemplateMutations
@@ -19,6 +20,7 @@ class Mutation(
     TaskMutations,
     WorkflowMutations,
     WorkflowTemplateMutations,
+    ScheduleMutations,
     DecisionMutations,
     QualityGateMutations,
     ModelAssignmentMutations,

@@ -11,7 +11,7 @@ from db.tables.metrics import resource_metrics
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import quality_gates
 from db.tables.tasks import tasks
-from db.tables.workflows import workflow_executions, workflow_templates
+from db.tables.workflows import workflow_executions, workflow_schedules, workflow_templates
 from graphql_schema.access.types import Viewer
 from graphql_schema.agents.types import AgentState
 from graphql_schema.connections import (
@@ -25,6 +25,7 @@ from graphql_schema.connections import (
     Measurements,
     Messages,
     Reviews,
+    Schedules,
     Tasks,
     Templates,
     Tokens,
@@ -40,6 +41,7 @@ from graphql_schema.planner.fields import argument, page_arguments
 from graphql_schema.planner.nodes import NodePlan, NodesPlan
 from graphql_schema.planner.plans import FindPlan, ObjectPlan
 from graphql_schema.quality_gates.types import QualityGateExecution
+from graphql_schema.schedules.types import WorkflowSchedule, is_in_use
 from graphql_schema.tasks.types import Task
 from graphql_schema.workflows.types import WorkflowExecution, is_newest_version
 
@@ -50,6 +52,7 @@ ASSIGNMENT = model_assignments.c
 GATE = quality_gates.c
 TASK = tasks.c
 EXECUTION = workflow_executions.c
+SCHEDULE = workflow_schedules.c
 TEMPLATE = workflow_templates.c
 
 
@@ -102,6 +105,12 @@ class Query:
         "One workflow execution; null when there is none.",
     )
     workflows: Executions | None = _browse("All workflow executions, newest first.")
+    schedule: WorkflowSchedule | None = _find(
+        "schedule_id", SCHEDULE.schedule_id, "The schedule's UUID.", "One schedule; null when there is none."
+    )
+    schedules: Schedules | None = _browse(
+        "The schedules of workflows, newest first; not those that were deleted.", BrowsePlan(where=is_in_use)
+    )
     quality_gate: QualityGateExecution | None = _find(
         "gate_id", GATE.gate_id, "The gate's UUID.", "One quality gate; null when there is none."
     )

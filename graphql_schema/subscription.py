@@ -9,6 +9,7 @@ from graphql_schema.events.subscriptions import EventSubscriptions
 from graphql_schema.metrics.subscriptions import MetricsSubscriptions
 from graphql_schema.model_assignments.subscriptions import ModelAssignmentSubscriptions
 from graphql_schema.quality_gates.subscriptions import QualityGateSubscriptions
+from graphql_schema.schedules.subscriptions import ScheduleSubscriptions
 from graphql_schema.tasks.subscriptions import TaskSubscriptions
 from graphql_schema.workflows.subscriptions import WorkflowSubscriptions
 
@@ -22,6 +23,7 @@ class Subscription(
     AgentSubscriptions,
     TaskSubscriptions,
     WorkflowSubscriptions,
+    ScheduleSubscriptions,
     DecisionSubscriptions,
     QualityGateSubscriptions,
     ModelAssignmentSubscriptions,

@@ -30,6 +30,12 @@ Agent = Annotated[
     str,
     typer.Argument(help="The agent's id, or as much of its beginning as is unique.", autocompletion=completing.agents),
 ]
+Schedule = Annotated[
+    str,
+    typer.Argument(
+        help="The schedule's id, or as much of its beginning as is unique.", autocompletion=completing.schedules
+    ),
+]
 Template = Annotated[str, typer.Argument(help="The template, e.g. code-audit.", autocompletion=completing.templates)]
 Token = Annotated[
     str,

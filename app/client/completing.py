@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import typer
 
 from app.client.connection import HubClient
-from app.client.finding import AGENT, DECISION, EXECUTION, GATE, TASK, TOKEN
+from app.client.finding import AGENT, DECISION, EXECUTION, GATE, SCHEDULE, TASK, TOKEN
 from app.client.operations import workflows
 from app.client.options import completion_options
 from app.client.paging import PAGE, Node, search
@@ -57,6 +57,7 @@ def _texts(node: Node, key: str) -> Iterator[str]:
 
 
 agents = _offering(AGENT.all, AGENT.key)
+schedules = _offering(SCHEDULE.all, SCHEDULE.key)
 decisions = _offering(DECISION.all, DECISION.key)
 executions = _offering(EXECUTION.all, EXECUTION.key)
 gates = _offering(GATE.all, GATE.key)

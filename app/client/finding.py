@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.client.connection import HubClient
 from app.client.errors import NotFoundHere
-from app.client.operations import access, agents, decisions, quality_gates, tasks, workflows
+from app.client.operations import access, agents, decisions, quality_gates, schedules, tasks, workflows
 from app.client.paging import SEARCHED, Node, search
 
 SHOWN = 5
@@ -53,6 +53,7 @@ DECISION = Kind("decision", "decisionId", decisions.DECISION, decisions.IDS, "hu
 EXECUTION = Kind("workflow execution", "executionId", workflows.EXECUTION, workflows.IDS, "hub workflow list")
 GATE = Kind("gate", "gateId", quality_gates.GATE, quality_gates.IDS, "hub gate list --all")
 TASK = Kind("task", "taskId", tasks.TASK, tasks.IDS, "hub tasks")
+SCHEDULE = Kind("schedule", "scheduleId", schedules.SCHEDULE, schedules.IDS, "hub schedule list")
 TOKEN = Kind("token", "tokenId", "", access.TOKENS, "hub token list")
 
 TOO_LONG = 100

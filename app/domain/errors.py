@@ -20,6 +20,7 @@ class ErrorCode(StrEnum):
     AGENT_AT_CAPACITY = "agent_at_capacity"
     AGENT_UNAVAILABLE = "agent_unavailable"
     UNKNOWN_TEMPLATE = "unknown_template"
+    ALREADY_RUNNING = "already_running"
     BLOCKED = "blocked"
     EVIDENCE_CHANGED = "evidence_changed"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
@@ -118,6 +119,16 @@ class UnknownTemplate(HubError):
     """No workflow template has this name."""
 
     code = ErrorCode.UNKNOWN_TEMPLATE
+
+
+class AlreadyRunning(HubError):
+    """As many executions of the workflow are under way as its template allows; `execution_ids` are those."""
+
+    code = ErrorCode.ALREADY_RUNNING
+
+    def __init__(self, message: str, execution_ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.execution_ids = tuple(execution_ids)
 
 
 class Blocked(HubError):

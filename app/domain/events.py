@@ -16,6 +16,7 @@ class Aggregate(StrEnum):
     QUALITY_GATE = "quality_gate"
     MODEL_ASSIGNMENT = "model_assignment"
     METRICS = "metrics"
+    SCHEDULE = "schedule"
     API_TOKEN = "api_token"  # noqa: S105  (an aggregate's name)
 
 

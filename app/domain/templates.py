@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.domain.agents import AGENT_ID_PATTERN, AgentRole
+from app.domain.concurrency import ConcurrencyPolicy
 from app.domain.decisions import DecisionType
 from app.domain.errors import InvalidInput
 from app.domain.expressions import Expression, Gives, WrongExpression, compile_expression
@@ -29,6 +30,7 @@ AgentId = Annotated[str, Field(pattern=AGENT_ID_PATTERN, max_length=100)]
 Reviewer = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Condition = Annotated[str, Field(min_length=1, max_length=1_000)]
 """A condition in CEL."""
+InputPath = Annotated[str, Field(pattern=r"^[^.\x00]+(\.[^.\x00]+)*$", max_length=300)]
 Threshold = Annotated[float, Field(allow_inf_nan=False)]
 OutputName = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -241,8 +243,18 @@ AnyPhase = Annotated[
 KINDS = ("decision", "task", "parallel", "gate", "function", "branch", "loop", "wait", "workflow")
 
 
+class Concurrency(Part):
+    """What becomes of a start while `max` executions of the workflow are under way: it is allowed, rejected, queued, or
+    replaces the oldest. With `key`, a dotted path into the input, only those with the same value there count.
+    """
+
+    policy: ConcurrencyPolicy
+    key: InputPath | None = None
+    max: int = Field(default=1, ge=1, le=1_000)
+
+
 class WorkflowTemplate(Part):
-    """A workflow: its phases in the order in which they run, unless one of them leads elsewhere.
+    """A workflow: its phases in the order in which they run, unless one of them leads elsewhere; how many run at once.
 
     What it is started with fits `input_schema`. `output` names values that are computed at the end, which fit
     `output_schema`.
@@ -251,6 +263,7 @@ class WorkflowTemplate(Part):
     name: Name
     description: str = Field(min_length=1, max_length=5_000)
     input_schema: JsonSchema | None = None
+    concurrency: Concurrency | None = None
     phases: tuple[AnyPhase, ...] = Field(min_length=1, max_length=PHASES_MAX)
     output: dict[OutputName, Value] = Field(default_factory=dict, max_length=100)
     output_schema: JsonSchema | None = None

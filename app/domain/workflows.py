@@ -36,6 +36,7 @@ class StepStatus(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 class ErrorSeverity(StrEnum):
@@ -73,6 +74,9 @@ EXECUTION_MACHINE = Machine(
 
 ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
 """The statuses in which nothing is under way; a failed one may be taken up again, and then is running."""
+
+ACTIVE = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING, ExecutionStatus.PAUSED)
+"""The statuses in which an execution counts as one of those that run at once, unless it waits for its turn."""
 
 RUNNABLE = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING)
 """The statuses in which a worker may claim an execution."""

@@ -57,8 +57,8 @@ while others must act first."""
 
 @dataclass(frozen=True)
 class Standing:
-    """How a pass stands. After a retry it is one that has failed, and the graph, which came to its end with it, must
-    begin anew.
+    """How a pass stands. After a retry it is one that has failed, after a skip one that was skipped: the graph, which
+    came to its end with it or waits in it, must begin anew.
     """
 
     step_number: int
@@ -86,6 +86,9 @@ async def look(session: AsyncConnection, execution: Execution) -> Standing | Non
     if step.step_status == StepStatus.FAILED.value and "next_phase" not in step.outcome:
         await execution.hold(session)
         return Standing(step.step_number, phase_of_retry(step.phase, step.outcome), retried=True)
+    if step.step_status == StepStatus.SKIPPED.value:
+        await execution.hold(session)
+        return Standing(step.step_number, following(_visit(execution, step)), retried=True)
     return Standing(step.step_number, await _go_on(session, execution, step))
 
 
@@ -109,7 +112,7 @@ async def _go_on(session: AsyncConnection, execution: Execution, step: Row[Any])
     if step.step_status != StepStatus.RUNNING.value:
         await execution.hold(session)
         return await _after(session, step)
-    visit = Visit(execution, execution.template.phase(step.phase), step.step_number, step.attempt)
+    visit = _visit(execution, step)
     judgement = await KINDS[type(visit.phase)].judge(session, visit)
     if isinstance(judgement, Waiting):
         judgement = await _in_time(session, visit, judgement)
@@ -136,6 +139,10 @@ async def _in_time(session: AsyncConnection, visit: Visit[AnyPhase], waiting: Wa
     if isinstance(phase, WaitPhase) and phase.on_timeout is not None:
         return Done({"timed_out": True}, leads_to=phase.on_timeout)
     return Failed(f"The phase {phase.name!r} took over {limit:g} s.", {"timed_out": True})
+
+
+def _visit(execution: Execution, step: Row[Any]) -> Visit[AnyPhase]:
+    return Visit(execution, execution.template.phase(step.phase), step.step_number, step.attempt)
 
 
 async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: Judgement) -> Way:

@@ -100,8 +100,8 @@ class Run:
 
     async def go(self, graph: Graph, control: RunControl) -> None:
         """See what the rows say; run the graph if that lets it go on; park or end the execution."""
-        # one that is new has no rows to look at; it starts with its first step
-        if not self._journal.starts:
+        # one that is new has no rows to look at, unless it is a fork; it starts with its first step
+        if not self._journal.starts or self._claimed.forked_from_id is not None:
             await self._transact(self._look)
         if self._parked:
             return

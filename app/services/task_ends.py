@@ -77,9 +77,14 @@ async def cancel_task(session: AsyncConnection, principal: Principal, command: C
     return cancelled
 
 
-async def cancel_open_tasks(session: AsyncConnection, execution_id: UUID, actor: str, reason: str) -> list[str]:
-    """Cancel the open tasks of an execution; the agents that held some, whose status then follows their load."""
-    open_tasks = await queries.open_of_execution(session, execution_id)
+async def cancel_open_tasks(
+    session: AsyncConnection, execution_id: UUID, actor: str, reason: str, phase: str | None = None
+) -> list[str]:
+    """Cancel the open tasks of an execution, or of a phase of it; the agents that held some, whose status then follows
+    their load.
+    """
+    found = await queries.open_of_execution(session, execution_id)
+    open_tasks = [task for task in found if phase is None or task.phase == phase]
     for task in open_tasks:
         await _cancel(session, task, actor, reason)
     holders = sorted({task.assigned_agent_id for task in open_tasks if TaskStatus(task.status) in HELD})

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.errors import Blocked, IllegalTransition
 from app.domain.ids import new_id
 from app.domain.workflows import DEPTH, FAMILY_MAX, ExecutionStatus
+from app.services.gate_ends import close_gates
 from app.services.task_ends import cancel_open_tasks
 from app.services.workflow_inputs import checked_input, latest_template
 from db.queries.changes import create, read, transition
@@ -71,6 +72,7 @@ async def cancel_children(session: AsyncConnection, execution_id: UUID, actor: s
     """Cancel what the execution has started and has not ended, the deepest first; its own row is locked after them."""
     for child_id in await unfinished_children(session, execution_id):
         await cancel_children(session, child_id, actor, reason)
+        await close_gates(session, child_id, actor, reason)
         await cancel_open_tasks(session, child_id, actor, reason)
         try:
             await _cancel(session, child_id, actor, reason)

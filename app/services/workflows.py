@@ -6,15 +6,16 @@ stops by itself. What sets it going only changes rows and wakes it. Why, and whe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import func, null
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.concurrency import limit_of
 from app.domain.errors import StaleVersion
-from app.domain.ids import new_id
 from app.domain.principals import Principal
 from app.domain.quality_gates import ApprovalStatus, GateType
 from app.domain.rules import NAME_MAX, clean_text, required_text
@@ -33,10 +34,11 @@ from app.services.gate_ends import close_gates, reopen_gates
 from app.services.references import Reference, find, require_known
 from app.services.task_ends import cancel_open_tasks
 from app.services.tasks import task_detail
+from app.services.turns import begin_execution, require_turn
 from app.services.workflow_children import cancel_children
 from app.services.workflow_errors import fail_step, note_error
 from app.services.workflow_inputs import checked_input, latest_template
-from db.queries.changes import create, transition
+from db.queries.changes import transition
 from db.queries.entities import DECISION, EXECUTION, TASK
 from db.queries.phase_results import gates_at_the_end
 from db.queries.steps import latest_step
@@ -54,28 +56,50 @@ class StartWorkflow:
     input_context: Mapping[str, Any] = field(default_factory=dict)
     trigger_type: TriggerType = TriggerType.MANUAL
     decision_id: UUID | None = None
+    run: "ScheduledRun | None" = None
+
+
+@dataclass(frozen=True)
+class ScheduledRun:
+    """The run of a schedule that an execution is: for its moment, or None where somebody asked for it now."""
+
+    schedule_id: UUID
+    schedule_name: str
+    scheduled_for: datetime | None = None
 
 
 async def start_workflow(session: AsyncConnection, principal: Principal, command: StartWorkflow) -> Row[Any]:
-    """Store a pending execution of the template's latest version; a worker takes it up at once.
+    """Store a pending execution of the template's latest version; a worker takes it up at once, or when its turn comes.
 
-    Raises `UnknownTemplate`, `InvalidInput`, `NotFound` for the decision.
+    Raises `UnknownTemplate`, `InvalidInput`, `NotFound` for the decision, `AlreadyRunning`.
     """
     clean_text("workflowName", command.workflow_name, NAME_MAX)
     template = await latest_template(session, command.workflow_name)
     version, input_context = template.template_version, checked_input(command.input_context, template)
     await require_known(session, [Reference("decisionId", DECISION, command.decision_id)])
     values = {
-        "execution_id": new_id(),
         "workflow_name": command.workflow_name,
         "template_version": version,
         "trigger_type": command.trigger_type.value,
-        "triggered_by": required_text("triggeredBy", principal.agent_id or principal.name, NAME_MAX),
+        "triggered_by": triggered_by(principal),
         "input_context": input_context,
         "decision_id": command.decision_id,
+        **_of_schedule(command.run),
     }
     detail = {"workflow_name": command.workflow_name, "template_version": version}
-    return await create(session, EXECUTION, values, "started", principal.name, detail)
+    return await begin_execution(session, principal, values, limit_of(template.concurrency, input_context), detail)
+
+
+def triggered_by(principal: Principal) -> str:
+    """Who starts an execution, as it is kept."""
+    return required_text("triggeredBy", principal.agent_id or principal.name, NAME_MAX)
+
+
+def _of_schedule(run: ScheduledRun | None) -> dict[str, Any]:
+    if run is None:
+        return {}
+    columns = {"schedule_id": run.schedule_id, "scheduled_for": run.scheduled_for}
+    return columns if run.scheduled_for is None else {**columns, "triggered_by": f"schedule {run.schedule_name}"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +118,7 @@ async def pause_workflow(session: AsyncConnection, principal: Principal, command
     """
     reason = clean_text("reason", command.reason, REASON_MAX)
     await find(session, EXECUTION, command.execution_id, "executionId")
-    values = {**_taken_from_its_worker(), "last_activity": func.clock_timestamp()}
+    values = {**taken_from_its_worker(), "last_activity": func.clock_timestamp()}
     return await _transition(session, principal, command, ExecutionStatus.PAUSED, "paused", values, {"reason": reason})
 
 
@@ -112,7 +136,7 @@ async def resume_workflow(session: AsyncConnection, principal: Principal, comman
     Raises `NotFound`, `StaleVersion`, `IllegalTransition`.
     """
     await _read_as(session, command, ExecutionStatus.PAUSED, "resumed")
-    return await _transition(session, principal, command, ExecutionStatus.RUNNING, "resumed", _woken())
+    return await _transition(session, principal, command, ExecutionStatus.RUNNING, "resumed", woken())
 
 
 @dataclass(frozen=True)
@@ -129,17 +153,17 @@ async def retry_workflow(session: AsyncConnection, principal: Principal, command
 
     After a gate's rejection the phase is begun that the gate sends back to, where it names one. A rejected gate of no
     phase is put before the end again, as a new one. Raises `InvalidInput`, `NotFound`, `StaleVersion`,
-    `IllegalTransition`.
+    `IllegalTransition`, `AlreadyRunning`.
     """
     reason = clean_text("reason", command.reason, REASON_MAX)
-    await _read_as(session, command, ExecutionStatus.FAILED, "retried")
+    await require_turn(session, await _read_as(session, command, ExecutionStatus.FAILED, "retried"))
     await reopen_gates(session, command.execution_id, principal.name)
     await _drop_failed_tasks(session, principal, command.execution_id)
     await _ask_again(session, principal, command.execution_id)
     step = await latest_step(session, command.execution_id)
     failed = step is not None and step.step_status == StepStatus.FAILED.value
     detail = {"reason": reason, "phase": phase_of_retry(step.phase, step.outcome) if step and failed else None}
-    values = {**_woken(), **_taken_from_its_worker(), "completed_at": None}
+    values = {**woken(), **taken_from_its_worker(), "completed_at": None}
     return await _transition(session, principal, command, ExecutionStatus.RUNNING, "retried", values, detail)
 
 
@@ -184,6 +208,15 @@ async def cancel_workflow(session: AsyncConnection, principal: Principal, comman
     return await _end(session, principal, command, ExecutionStatus.CANCELLED, "cancelled", reason)
 
 
+class Expecting(Protocol):
+    """A command about an execution as whoever gives it has read it."""
+
+    @property
+    def execution_id(self) -> UUID: ...
+    @property
+    def expected_version(self) -> int: ...
+
+
 Ending = FailWorkflow | CancelWorkflow
 Change = PauseWorkflow | ResumeWorkflow | RetryWorkflow | Ending
 
@@ -192,7 +225,7 @@ async def _require_and_sweep(
     session: AsyncConnection, principal: Principal, command: Ending, target: ExecutionStatus, reason: str
 ) -> None:
     """Close the open gates, cancel the open tasks and what it started: all of it is locked before the execution."""
-    execution = await _read_expected(session, command)
+    execution = await read_expected(session, command)
     EXECUTION_MACHINE.require(ExecutionStatus(execution.execution_status), target)
     await close_gates(session, command.execution_id, principal.name, reason)
     await cancel_children(session, command.execution_id, principal.name, reason)
@@ -208,7 +241,7 @@ async def _end(
     reason: str,
 ) -> Row[Any]:
     now = {"completed_at": func.clock_timestamp(), "last_activity": func.clock_timestamp()}
-    values = {**_taken_from_its_worker(), **now}
+    values = {**taken_from_its_worker(), **now}
     ended = await _transition(session, principal, command, target, event_type, values, {"reason": reason})
     # a worker may have added some between the first sweep and the moment the fence was taken from it
     await close_gates(session, command.execution_id, principal.name, reason)
@@ -249,13 +282,14 @@ async def _ask_again(session: AsyncConnection, principal: Principal, execution_i
 
 async def _read_as(
     session: AsyncConnection, command: ResumeWorkflow | RetryWorkflow, needed: ExecutionStatus, act: str
-) -> None:
-    """Raise `StaleVersion` or `IllegalTransition` unless the execution is what the command is for."""
-    execution = await _read_expected(session, command)
+) -> Row[Any]:
+    """The execution. Raises `StaleVersion` or `IllegalTransition` unless it is what the command is for."""
+    execution = await read_expected(session, command)
     require_status(ExecutionStatus(execution.execution_status), ExecutionStatus.RUNNING, needed, act)
+    return execution
 
 
-async def _read_expected(session: AsyncConnection, command: Change) -> Row[Any]:
+async def read_expected(session: AsyncConnection, command: Expecting) -> Row[Any]:
     """The execution. Raises `NotFound`, and `StaleVersion` before anything that its status forbids is told."""
     execution = await find(session, EXECUTION, command.execution_id, "executionId")
     if execution.version != command.expected_version:
@@ -285,9 +319,11 @@ async def _transition(
     )
 
 
-def _taken_from_its_worker() -> dict[str, Any]:
+def taken_from_its_worker() -> dict[str, Any]:
+    """The columns by which whoever works on an execution loses it."""
     return {"fence": EXECUTIONS.fence + 1, "lease_owner": null(), "lease_until": null()}
 
 
-def _woken() -> dict[str, Any]:
+def woken() -> dict[str, Any]:
+    """The columns by which a worker looks at an execution again."""
     return {"wake_seq": EXECUTIONS.wake_seq + 1, "last_activity": func.clock_timestamp()}

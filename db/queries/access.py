@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -66,6 +66,20 @@ async def store_result(connection: AsyncConnection, principal: str, key: str, re
         .where(and_(idempotency_keys.c.principal == principal, idempotency_keys.c.key == key))
         .values(result=result)
     )
+
+
+async def delete_old_keys(connection: AsyncConnection, most: int) -> int:
+    """Delete idempotency keys that are not remembered any more, at most so many; how many. One that is being taken
+    again is left.
+    """
+    old = (
+        select(idempotency_keys.c.principal, idempotency_keys.c.key)
+        .where(idempotency_keys.c.created_at < func.now() - KEYS_LIVE)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    found = tuple_(idempotency_keys.c.principal, idempotency_keys.c.key).in_(old)
+    return (await connection.execute(idempotency_keys.delete().where(found))).rowcount
 
 
 def _live() -> ColumnElement[bool]:

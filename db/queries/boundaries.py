@@ -81,7 +81,8 @@ IS_KNOWN = """ AND CAST(:ended_number AS integer) = (
     SELECT max(step_number) FROM workflow_steps WHERE execution_id = CAST(:execution_id AS uuid))"""
 # gates of no phase, and those that are to be closed, are looked at one by one (app/engine/run.py)
 # a gate that comes into being meanwhile wakes the execution, seen even where the snapshot is older than the gate
-IS_OVER = f""" AND wake_seq = CAST(:wake_seq AS bigint) AND NOT EXISTS (
+# ends of a group wait for each other (ADR 31), which those that share a transaction must not: each has one of its own
+IS_OVER = f""" AND wake_seq = CAST(:wake_seq AS bigint) AND concurrency_key IS NULL AND NOT EXISTS (
     SELECT FROM quality_gates WHERE workflow_execution_id = CAST(:execution_id AS uuid) AND (phase IS NULL
     OR approval_status NOT IN ('{ApprovalStatus.APPROVED.value}', '{ApprovalStatus.REJECTED.value}')))"""
 

@@ -11,6 +11,7 @@ from app.domain.events import Aggregate
 from app.domain.machines import Machine
 from app.domain.model_assignments import ASSIGNMENT_MACHINE
 from app.domain.quality_gates import GATE_MACHINE
+from app.domain.schedules import SCHEDULE_MACHINE
 from app.domain.tasks import TASK_MACHINE
 from app.domain.workflows import EXECUTION_MACHINE
 from db.tables.access import api_tokens
@@ -19,7 +20,7 @@ from db.tables.decisions import decisions
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import quality_gates
 from db.tables.tasks import tasks
-from db.tables.workflows import workflow_executions
+from db.tables.workflows import workflow_executions, workflow_schedules
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +66,12 @@ ASSIGNMENT = Entity(
     ASSIGNMENT_MACHINE,
 )
 GATE = Entity("quality gate", Aggregate.QUALITY_GATE, quality_gates, "gate_id", "approval_status", GATE_MACHINE)
+SCHEDULE = Entity(
+    "schedule", Aggregate.SCHEDULE, workflow_schedules, "schedule_id", "schedule_status", SCHEDULE_MACHINE
+)
 API_TOKEN = Entity("API token", Aggregate.API_TOKEN, api_tokens, "token_id")
 
 BY_AGGREGATE: Mapping[Aggregate, Entity] = {
-    entity.aggregate: entity for entity in (AGENT, TASK, DECISION, EXECUTION, ASSIGNMENT, GATE, API_TOKEN)
+    entity.aggregate: entity for entity in (AGENT, TASK, DECISION, EXECUTION, ASSIGNMENT, GATE, SCHEDULE, API_TOKEN)
 }
 """What has versions; measurements have none."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    and_,
     bindparam,
     case,
     func,
@@ -39,7 +40,11 @@ from db.tables.workflows import workflow_executions as executions
 from db.tables.workflows import workflow_steps as steps
 
 # written out and not bound, so that a generic plan can still prove that a partial index fits
-IS_RUNNABLE = executions.c.execution_status.in_(literal_column(f"'{status.value}'") for status in RUNNABLE)
+IS_RUNNABLE = and_(
+    executions.c.execution_status.in_(literal_column(f"'{status.value}'") for status in RUNNABLE),
+    # one that waits for its turn is woken by whoever ends the one before it
+    executions.c.queued_at.is_(None),
+)
 UNFINISHED = [
     status.value
     for status in ExecutionStatus

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, Text, exists, func, literal, or_, select
+from sqlalchemy import ARRAY, Select, cast, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,16 +13,33 @@ from app.domain.decisions import DecisionType
 from app.domain.quality_gates import ApprovalStatus
 from db.tables.decisions import decisions
 from db.tables.quality_gates import gate_reviewers, quality_gates
+from db.tables.workflows import workflow_steps
 
 
 async def latest_decision_id(connection: AsyncConnection, execution_id: UUID) -> UUID | None:
-    """The newest decision that the execution called for, verdicts on gates left out."""
-    statement = (
+    """The newest decision that the execution called for, verdicts on gates left out; of a fork that has called for none
+    the newest that its steps brought along.
+    """
+    own = (
         select(decisions.c.decision_id)
         .where(decisions.c.execution_id == execution_id, decisions.c.decision_type != DecisionType.QUALITY_GATE.value)
         .order_by(decisions.c.decision_id.desc())
         .limit(1)
     )
+    steps = workflow_steps.c
+    # a gate's step names its gate, and perhaps the verdict on it
+    inherited = (
+        select(cast(steps.outcome["decision_id"].astext, PG_UUID(as_uuid=True)))
+        .where(
+            steps.execution_id == execution_id,
+            steps.source_execution_id.is_not(None),
+            steps.outcome["decision_id"].astext.is_not(None),
+            steps.outcome["gate_id"].astext.is_(None),
+        )
+        .order_by(steps.step_number.desc())
+        .limit(1)
+    )
+    statement = select(func.coalesce(own.scalar_subquery(), inherited.scalar_subquery()))
     found: UUID | None = (await connection.execute(statement)).scalar()
     return found
 
@@ -57,16 +73,10 @@ async def latest_gate(
     return row
 
 
-async def latest_gates(connection: AsyncConnection, execution_id: UUID, phases: Sequence[str]) -> Sequence[Row[Any]]:
-    """The newest gate of each of the phases."""
-    statement: Select[Any] = (
-        select(quality_gates)
-        .ext(distinct_on(quality_gates.c.phase))
-        .where(
-            quality_gates.c.workflow_execution_id == execution_id,
-            quality_gates.c.phase == func.any(literal(list(phases), ARRAY(Text))),
-        )
-        .order_by(quality_gates.c.phase, quality_gates.c.gate_id.desc())
+async def gates_by_id(connection: AsyncConnection, gate_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+    """These gates."""
+    statement: Select[Any] = select(quality_gates).where(
+        quality_gates.c.gate_id == func.any(literal(list(gate_ids), ARRAY(PG_UUID(as_uuid=True))))
     )
     rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     return rows

@@ -17,7 +17,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -155,6 +156,67 @@ async def end_step(
     return (await connection.execute(statement)).first() is not None
 
 
+async def skip_step(
+    connection: AsyncConnection, execution_id: UUID, step_number: int, outcome: Mapping[str, Any]
+) -> Row[Any] | None:
+    """End a step that is running or has failed as skipped, with this beside what it left; None if it is neither."""
+    statement = (
+        update(workflow_steps)
+        .where(
+            workflow_steps.c.execution_id == execution_id,
+            workflow_steps.c.step_number == step_number,
+            or_(
+                workflow_steps.c.step_status == StepStatus.RUNNING.value,
+                workflow_steps.c.step_status == StepStatus.FAILED.value,
+            ),
+        )
+        .values(
+            step_status=StepStatus.SKIPPED.value,
+            outcome=func.coalesce(workflow_steps.c.outcome, literal({}, JSONB)).concat(literal(dict(outcome), JSONB)),
+            completed_at=func.greatest(func.clock_timestamp(), workflow_steps.c.started_at),
+        )
+        .returning(*workflow_steps.c)
+    )
+    return (await connection.execute(statement)).first()
+
+
+async def copy_steps(connection: AsyncConnection, source_id: UUID, execution_id: UUID, before: int) -> int:
+    """Give an execution the steps of another with lower numbers than `before`, each with who did it; how many."""
+    steps, names = workflow_steps.c, ["step_number", "phase", "attempt", "step_status", "outcome", "started_at"]
+    copied = [*names, "completed_at"]
+    found = (
+        select(
+            func.gen_random_uuid(),
+            literal(execution_id, PG_UUID(as_uuid=True)),
+            func.coalesce(steps.source_execution_id, steps.execution_id),
+            *[steps[name] for name in copied],
+        )
+        .where(steps.execution_id == source_id, steps.step_number < before)
+        .order_by(steps.step_number)
+    )
+    columns = ["step_id", "execution_id", "source_execution_id", *copied]
+    return (await connection.execute(insert(workflow_steps).from_select(columns, found))).rowcount
+
+
+async def completed_tasks_of(
+    connection: AsyncConnection, execution_id: UUID, phase: str, attempt: int
+) -> Sequence[Row[Any]]:
+    """The completed tasks of one pass through a phase, locked, in the order of their ids."""
+    statement: Select[Any] = (
+        select(tasks)
+        .where(
+            tasks.c.execution_id == execution_id,
+            tasks.c.phase == phase,
+            tasks.c.phase_attempt == attempt,
+            tasks.c.status == TaskStatus.COMPLETED.value,
+        )
+        .order_by(tasks.c.task_id)
+        .with_for_update(key_share=True)
+    )
+    rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+    return rows
+
+
 async def create_tasks(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]], actor: str) -> None:
     """Insert tasks, each with its event `created`, in one statement. All rows have the same keys."""
     changed = insert(tasks).values([dict(row) for row in rows]).returning(*tasks.c).cte("changed")
@@ -205,14 +267,27 @@ async def open_tasks_of_gate(connection: AsyncConnection, gate_id: UUID) -> Sequ
 
 
 async def completed_steps(connection: AsyncConnection, execution_id: UUID, phases: Sequence[str]) -> Sequence[Row[Any]]:
-    """`phase`, `attempt`, `step_number` and `outcome` of the latest completed pass through each of the phases."""
+    """The latest pass through each of the phases that was completed or skipped: `phase`, `attempt`, `step_number`,
+    `step_status`, `outcome`, and in `source_execution_id` the execution that has its rows.
+    """
+    done_by = func.coalesce(workflow_steps.c.source_execution_id, workflow_steps.c.execution_id)
     statement: Select[Any] = (
-        select(workflow_steps.c.phase, workflow_steps.c.attempt, workflow_steps.c.step_number, workflow_steps.c.outcome)
+        select(
+            workflow_steps.c.phase,
+            workflow_steps.c.attempt,
+            workflow_steps.c.step_number,
+            workflow_steps.c.step_status,
+            workflow_steps.c.outcome,
+            done_by.label("source_execution_id"),
+        )
         .ext(distinct_on(workflow_steps.c.phase))
         .where(
             workflow_steps.c.execution_id == execution_id,
             workflow_steps.c.phase == func.any(literal(list(phases), ARRAY(Text))),
-            workflow_steps.c.step_status == StepStatus.COMPLETED.value,
+            or_(
+                workflow_steps.c.step_status == StepStatus.COMPLETED.value,
+                workflow_steps.c.step_status == StepStatus.SKIPPED.value,
+            ),
         )
         .order_by(workflow_steps.c.phase, workflow_steps.c.attempt.desc())
     )

@@ -1,6 +1,6 @@
 """API tokens (hashed), and the idempotency keys of their holders."""
 
-from sqlalchemy import CheckConstraint, Column, LargeBinary, Table, Text
+from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, Table, Text
 
 from app.domain.principals import Role
 from db.tables.base import enum_column, json_column, metadata, not_blank, one_of, timestamp, uuid_key, versioned
@@ -29,4 +29,6 @@ idempotency_keys = Table(
     Column("request_hash", LargeBinary, nullable=False),
     json_column("result", default=None),
     timestamp("created_at", nullable=False, default_now=True),
+    # by which those that are no longer remembered are deleted
+    Index(None, "created_at"),
 )

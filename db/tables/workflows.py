@@ -1,9 +1,10 @@
-"""Workflow templates, executions with their queue and lease, steps and errors."""
+"""Workflow templates, executions with their queue and lease, steps, errors, and schedules."""
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -12,9 +13,10 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from app.domain.rules import NOT_NEGATIVE
+from app.domain.schedules import SCHEDULE_MACHINE, MissedRuns, ScheduleStatus
 from app.domain.workflows import DEPTH, EXECUTION_MACHINE, ErrorSeverity, ExecutionStatus, StepStatus, TriggerType
 from db.tables.base import (
     enum_column,
@@ -42,6 +44,41 @@ workflow_templates = Table(
     # null for one that came with the hub
     Column("registered_by", Text),
     timestamp("created_at", nullable=False, default_now=True),
+)
+
+workflow_schedules = Table(
+    "workflow_schedules",
+    metadata,
+    uuid_key("schedule_id"),
+    Column("schedule_name", Text, nullable=False),
+    enum_column("schedule_status", ScheduleStatus, default=SCHEDULE_MACHINE.initial),
+    Column("workflow_name", Text, nullable=False),
+    json_column("input_context"),
+    # when: a cron expression in a time zone, or each so many seconds from start_at on, or once at start_at
+    Column("cron_expression", Text),
+    Column("time_zone", Text, nullable=False, server_default="UTC"),
+    Column("interval_seconds", Integer),
+    timestamp("start_at"),
+    enum_column("missed_runs", MissedRuns, default=MissedRuns.RUN_ONCE),
+    timestamp("next_run_at"),
+    # the next moments as the clock of its time zone has them, computed whenever next_run_at is
+    Column("next_runs", ARRAY(DateTime(timezone=True)), nullable=False, server_default="{}"),
+    timestamp("last_run_at"),
+    # why the latest run could not be started
+    Column("last_error", Text),
+    Column("created_by", Text, nullable=False),
+    *versioned(),
+    not_blank("schedule_name"),
+    status_of("schedule_status", SCHEDULE_MACHINE),
+    one_of("missed_runs", MissedRuns),
+    CheckConstraint("interval_seconds >= 1", name="interval_seconds"),
+    CheckConstraint(
+        "num_nonnulls(cron_expression, interval_seconds, start_at) = 1 "
+        "OR cron_expression IS NULL AND interval_seconds IS NOT NULL AND start_at IS NOT NULL",
+        name="timing",
+    ),
+    CheckConstraint("(schedule_status = 'active') = (next_run_at IS NOT NULL)", name="next_run_at"),
+    Index("ix_workflow_schedules_due", "next_run_at", postgresql_where="schedule_status = 'active'"),
 )
 
 workflow_executions = Table(
@@ -75,6 +112,16 @@ workflow_executions = Table(
     Column("parent_step", Integer),
     Column("child_index", Integer),
     Column("depth", Integer, nullable=False, server_default="0"),
+    # which execution it repeats, and from which step of that on
+    Column("forked_from_id", UUID(as_uuid=True), ForeignKey("workflow_executions.execution_id")),
+    Column("forked_from_step", Integer),
+    # the group of which only so many run at once, and since when it waits for its turn there; see app/services/turns.py
+    Column("concurrency_key", Text),
+    Column("concurrency_max", Integer),
+    timestamp("queued_at"),
+    # the schedule that started it, and for which moment
+    Column("schedule_id", UUID(as_uuid=True), ForeignKey("workflow_schedules.schedule_id")),
+    timestamp("scheduled_for"),
     *versioned(),
     ForeignKeyConstraint(
         ["workflow_name", "template_version"],
@@ -99,6 +146,27 @@ workflow_executions = Table(
         "wake_at",
         postgresql_where="wake_at IS NOT NULL AND execution_status IN ('pending', 'running')",
     ),
+    CheckConstraint("(forked_from_id IS NULL) = (forked_from_step IS NULL)", name="forked_from"),
+    CheckConstraint(
+        "(concurrency_key IS NULL) = (concurrency_max IS NULL) AND concurrency_max >= 1", name="concurrency"
+    ),
+    # whoever ends one of a group lets the next go on, by the trigger workflow_executions_admit_queued
+    CheckConstraint(
+        "queued_at IS NULL OR concurrency_key IS NOT NULL AND execution_status IN ('pending', 'cancelled')",
+        name="queued_at",
+    ),
+    CheckConstraint("scheduled_for IS NULL OR schedule_id IS NOT NULL", name="scheduled_for"),
+    # a moment of a schedule starts one execution, whoever comes to it
+    UniqueConstraint("schedule_id", "scheduled_for"),
+    Index(None, "forked_from_id", "execution_id"),
+    Index(None, "schedule_id", "execution_id"),
+    Index(
+        "ix_workflow_executions_concurrency",
+        "workflow_name",
+        "concurrency_key",
+        "queued_at",
+        postgresql_where="concurrency_key IS NOT NULL AND execution_status IN ('pending', 'running', 'paused')",
+    ),
     Index(None, "execution_status", "execution_id"),
     Index(None, "decision_id", "execution_id"),
     Index(
@@ -122,6 +190,8 @@ workflow_steps = Table(
     json_column("outcome", default=None),
     timestamp("started_at", nullable=False, default_now=True),
     timestamp("completed_at"),
+    # of a step that a fork has taken over: the execution that did it
+    Column("source_execution_id", UUID(as_uuid=True), ForeignKey("workflow_executions.execution_id")),
     one_of("step_status", StepStatus),
     within("attempt", NOT_NEGATIVE),
     # that step numbers follow the clock is the trigger workflow_steps_in_order's to see to

@@ -24,6 +24,7 @@ NODES: Mapping[str, str] = {
     Aggregate.QUALITY_GATE: "QualityGateExecution",
     Aggregate.MODEL_ASSIGNMENT: "ModelAssignment",
     Aggregate.METRICS: "ResourceMetrics",
+    Aggregate.SCHEDULE: "WorkflowSchedule",
     Aggregate.API_TOKEN: "ApiToken",
 }
 """The types of the nodes that events are about."""

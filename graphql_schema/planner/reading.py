@@ -15,6 +15,7 @@ AGGREGATES: Mapping[str, Aggregate] = {
     "workflow_executions": Aggregate.WORKFLOW,
     "workflow_steps": Aggregate.WORKFLOW,
     "workflow_errors": Aggregate.WORKFLOW,
+    "workflow_schedules": Aggregate.SCHEDULE,
     "decisions": Aggregate.DECISION,
     "decision_evidence": Aggregate.DECISION,
     "quality_gates": Aggregate.QUALITY_GATE,

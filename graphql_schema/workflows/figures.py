@@ -121,6 +121,7 @@ class StepCounts:
     running: int = count_of(STEP.step_status, StepStatus.RUNNING)
     completed: int = count_of(STEP.step_status, StepStatus.COMPLETED)
     failed: int = count_of(STEP.step_status, StepStatus.FAILED)
+    skipped: int = count_of(STEP.step_status, StepStatus.SKIPPED)
     total: int = count_all()
 
 

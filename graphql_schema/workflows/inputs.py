@@ -5,7 +5,9 @@ import strawberry
 from app.domain.ids import parse_id
 from app.domain.workflows import TriggerType
 from app.services.templates import TemplateSource
+from app.services.workflow_forks import ForkWorkflow
 from app.services.workflow_signals import SignalWorkflow
+from app.services.workflow_skips import SkipPhase
 from app.services.workflows import (
     CancelWorkflow,
     FailWorkflow,
@@ -95,6 +97,28 @@ class WorkflowRetryInput(MutationInput):
 
     def command(self) -> RetryWorkflow:
         return RetryWorkflow(parse_id("executionId", self.execution_id), self.expected_version, self.reason)
+
+
+@strawberry.input(description="Run an execution again from one of its steps on, as a new execution.")
+class WorkflowForkInput(MutationInput):
+    execution_id: strawberry.ID = given("The UUID of the execution to repeat, whatever its status; it is not touched.")
+    step: int = given("The `stepNumber` of the step to begin with, from 1; the steps before it stand as they are.")
+    input_context: JSON | None = optional("What the new execution is given in place of what the old one was given.")
+    reason: str = given(REASON_DESCRIPTION, default="")
+
+    def command(self) -> ForkWorkflow:
+        context = None if self.input_context is None else json_object("inputContext", self.input_context)
+        return ForkWorkflow(parse_id("executionId", self.execution_id), self.step, context, self.reason)
+
+
+@strawberry.input(description="Go on without the phase under way, or without the one that failed.")
+class WorkflowSkipPhaseInput(MutationInput):
+    execution_id: strawberry.ID = given(EXECUTION_DESCRIPTION)
+    expected_version: int = given(VERSION_DESCRIPTION)
+    reason: str = given("Why, for the audit record and for later phases; at most 2,000 characters.")
+
+    def command(self) -> SkipPhase:
+        return SkipPhase(parse_id("executionId", self.execution_id), self.expected_version, self.reason)
 
 
 @strawberry.input(description="End an execution as failed.")

@@ -3,7 +3,9 @@
 import strawberry
 
 from app.security.policy import Permission
+from app.services.workflow_forks import fork_workflow
 from app.services.workflow_signals import signal_workflow
+from app.services.workflow_skips import skip_phase
 from app.services.workflows import (
     cancel_workflow,
     fail_workflow,
@@ -19,10 +21,12 @@ from graphql_schema.planner.bridge import entity_of
 from graphql_schema.workflows.inputs import (
     WorkflowCancelInput,
     WorkflowFailInput,
+    WorkflowForkInput,
     WorkflowPauseInput,
     WorkflowResumeInput,
     WorkflowRetryInput,
     WorkflowSignalInput,
+    WorkflowSkipPhaseInput,
     WorkflowStartInput,
 )
 from graphql_schema.workflows.types import WorkflowExecution
@@ -100,6 +104,36 @@ class WorkflowMutations:
             input,
             Permission.RUN_WORKFLOW,
             lambda session: retry_workflow(session, info.context.principal, input.command()),
+            by("execution_id"),
+        )
+
+    @strawberry.mutation(
+        description="Run an execution again from one of its steps on, as a new execution of the same version of the "
+        "template: the steps before stand as they are, their results are given to the phases that follow. The original "
+        "is not touched."
+    )
+    async def workflow_fork(self, info: Info, input: WorkflowForkInput) -> WorkflowPayload:
+        return await carry_out(
+            info,
+            WorkflowPayload,
+            input,
+            Permission.RUN_WORKFLOW,
+            lambda session: fork_workflow(session, info.context.principal, input.command()),
+            by("execution_id"),
+        )
+
+    @strawberry.mutation(
+        description="End the phase under way, or the failed phase of a failed execution, as SKIPPED: its open tasks "
+        "are cancelled, the execution goes on with the next phase. Later phases are given null for its result, and "
+        "why. A phase that is a quality gate is skipped by ADMIN only."
+    )
+    async def workflow_skip_phase(self, info: Info, input: WorkflowSkipPhaseInput) -> WorkflowPayload:
+        return await carry_out(
+            info,
+            WorkflowPayload,
+            input,
+            Permission.RUN_WORKFLOW,
+            lambda session: skip_phase(session, info.context.principal, input.command()),
             by("execution_id"),
         )
 

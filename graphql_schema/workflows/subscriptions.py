@@ -10,7 +10,7 @@ from graphql_schema.workflows.types import WorkflowExecution
 
 @strawberry.type(
     description="One event of a workflow execution: started, running, step_started, step_completed, step_failed, "
-    "error_logged, signalled, paused, resumed, retried, completed, failed or cancelled."
+    "step_skipped, admitted, error_logged, signalled, paused, resumed, retried, completed, failed or cancelled."
 )
 class WorkflowProgress(Change):
     execution: WorkflowExecution | None = subject(

@@ -28,6 +28,8 @@ from graphql_schema.connections import (
     Executions,
     Gates,
     Measurements,
+    ScheduleRef,
+    StepRef,
     Steps,
     Tasks,
     Templates,
@@ -39,6 +41,7 @@ from graphql_schema.planner.sql import text_constant
 from graphql_schema.scalars import JSON, BigInt
 from graphql_schema.workflows.drawings import drawing
 from graphql_schema.workflows.figures import WorkflowFigures, duration
+from graphql_schema.workflows.waiting import waiting_for
 
 AGENT = agents.c
 DECISION = decisions.c
@@ -69,6 +72,21 @@ def _works_on(execution: Row, agent: Row) -> ColumnElement[bool]:
         column_at(held, TASK.execution_id) == execution[EXECUTION.execution_id]
     )
     return agent[AGENT.agent_id].in_(theirs.correlate_except(held))
+
+
+def _forked_from(execution: Row, step: Row) -> ColumnElement[bool]:
+    return and_(
+        step[STEP.execution_id] == execution[EXECUTION.forked_from_id],
+        step[STEP.step_number] == execution[EXECUTION.forked_from_step],
+    )
+
+
+def _is_fork_of(execution: Row, fork: Row) -> ColumnElement[bool]:
+    return fork[EXECUTION.forked_from_id] == execution[EXECUTION.execution_id]
+
+
+def _source(step: Row, execution: Row) -> ColumnElement[bool]:
+    return execution[EXECUTION.execution_id] == step[STEP.source_execution_id]
 
 
 def _awaits(execution: Row, gate: Row) -> ColumnElement[bool]:
@@ -197,11 +215,49 @@ class WorkflowExecution(Node):
     performance_metrics: WorkflowFigures = group(
         description="The execution in figures, computed when they are asked for, and only those that are."
     )
+    concurrency_key: str | None = column(
+        EXECUTION.concurrency_key,
+        description="Those of its workflow with the same key count together towards `concurrencyMax`: the JSON of the "
+        "input's value that the template names, or its hash; empty for all of them, null where there is no limit.",
+    )
+    concurrency_max: int | None = column(
+        EXECUTION.concurrency_max, description="How many with its key may be under way at once; null for any number."
+    )
+    queued_at: datetime | None = column(
+        EXECUTION.queued_at,
+        description="Since when it waits for its turn, because as many of its workflow run as the template allows; "
+        "null otherwise.",
+    )
+    waiting_for: str | None = computed(
+        waiting_for,
+        description="What it waits for, in words: its turn, tasks under way or to be taken, verdicts on quality gates; "
+        "null when it waits for nobody or has ended. What a paused one tells goes on meanwhile, and counts once it is "
+        "resumed.",
+    )
+    schedule_id: strawberry.ID | None = column(
+        EXECUTION.schedule_id, description="The UUID of the schedule that started it; null when none did."
+    )
+    scheduled_for: datetime | None = column(
+        EXECUTION.scheduled_for, description="The moment of its schedule that it was started for; null without one."
+    )
+    forked_from_id: strawberry.ID | None = column(
+        EXECUTION.forked_from_id, description="The UUID of the execution that it repeats; null when it is no fork."
+    )
+    forked_from_step: int | None = column(
+        EXECUTION.forked_from_step, description="The number of the step that it begins with; null when it is no fork."
+    )
     version: int = column(EXECUTION.version, description="Rises by one with each change. For `expectedVersion`.")
     created_at: datetime = column(EXECUTION.created_at, description="When it was asked for.")
     updated_at: datetime = column(EXECUTION.updated_at, description="When it last changed.")
 
     template: WorkflowTemplate = one(_its_template, description="The template, in the version that it runs.")
+    schedule: ScheduleRef | None = one(
+        EXECUTION.schedule_id, description="The schedule that started it; null when none did."
+    )
+    forked_from: StepRef | None = one(
+        _forked_from, description="The step of another execution that it repeats from; null when it is no fork."
+    )
+    forks: Executions = many(_is_fork_of, description="The executions that repeat it from one of its steps on.")
     decision: DecisionRef | None = one(
         EXECUTION.decision_id, description="The decision that caused it; null when none did."
     )
@@ -266,7 +322,16 @@ class WorkflowStep(Node):
     )
     started_at: datetime = column(STEP.started_at, description="When it began.")
     completed_at: datetime | None = column(STEP.completed_at, description="When it ended; null before.")
+    source_execution_id: strawberry.ID | None = column(
+        STEP.source_execution_id,
+        description="Of a step that a fork has taken over: the UUID of the execution that did it; null otherwise.",
+    )
     execution: ExecutionRef = one(STEP.execution_id, description="The execution that it is a step of.")
+    source_execution: ExecutionRef | None = one(
+        _source,
+        description="Of a step that a fork has taken over: the execution that did it, whose tasks and gates these are; "
+        "null otherwise.",
+    )
 
 
 @strawberry.type(description="Something that went wrong in an execution.")

@@ -69,7 +69,7 @@ def test_without_a_token_the_user_is_told_where_one_comes_from() -> None:
 
 
 def test_input_pairs_are_json_where_they_can_be() -> None:
-    given = workflows._input(["a=1", "b=text", "c=[1, 2]", "d=x=y", 'e="1"'], '{"a": 0, "z": true}')
+    given = workflows.given_input(["a=1", "b=text", "c=[1, 2]", "d=x=y", 'e="1"'], '{"a": 0, "z": true}')
     assert given == {"a": 1, "z": True, "b": "text", "c": [1, 2], "d": "x=y", "e": "1"}
 
 

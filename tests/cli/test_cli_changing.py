@@ -113,6 +113,37 @@ async def test_a_workflow_is_paused_resumed_failed_and_retried(running_hub: Runn
     assert call(running_hub, "workflow", "fail", execution, code=2) != ""
 
 
+async def test_a_workflow_is_forked_and_a_phase_skipped(running_hub: RunningHub) -> None:
+    execution = call_json(running_hub, "workflow", "start", "feature-delivery")["executionId"]
+
+    async def asks() -> bool:
+        return bool(nodes(call_json(running_hub, "tasks", "--execution", execution)))
+
+    await until(asks)
+    fork = call_json(running_hub, "workflow", "fork", execution[:-2], "--step", "1", "--input", "request=other")
+    assert fork["executionId"] != execution
+    assert "has no step 9" in refusal(running_hub, "workflow", "fork", execution, "--step", "9")
+    skipped = await steered(running_hub, "skip", execution, "--reason", "not needed")
+    assert skipped["executionStatus"] == "RUNNING"
+    for each in (execution, fork["executionId"]):
+        await steered(running_hub, "cancel", each, "--reason", "enough")
+
+
+def test_a_schedule_is_made_steered_and_deleted(running_hub: RunningHub) -> None:
+    given = ("nightly", "feature-delivery", "--cron", "0 7 * * MON-FRI", "--zone", "Europe/Berlin")
+    assert "timeZone" in refusal(running_hub, "schedule", "create", *given[:4], "--zone", "Atlantis")
+    schedule = call_json(running_hub, "schedule", "create", *given)["scheduleId"]
+    (listed,) = nodes(call_json(running_hub, "schedule", "list"))
+    assert (listed["scheduleId"], listed["scheduleStatus"], listed["lastRunAt"]) == (schedule, "ACTIVE", None)
+    assert "0 7 * * MON-FRI" in call(running_hub, "schedule", "list")
+    started = call_json(running_hub, "schedule", "trigger", schedule[:-2])["executionId"]
+    assert call_json(running_hub, "workflow", "cancel", started, "--reason", "r", "--dry-run")["dryRun"]["wouldSucceed"]
+    assert call(running_hub, "schedule", "pause", schedule) == f"nightly {schedule} is PAUSED.\n"
+    assert call(running_hub, "schedule", "resume", schedule).startswith(f"nightly {schedule} is ACTIVE, next at ")
+    assert call_json(running_hub, "schedule", "delete", schedule)["scheduleStatus"] == "DELETED"
+    assert nodes(call_json(running_hub, "schedule", "list")) == []
+
+
 async def test_a_failed_task_is_retried_and_cancelled(running_hub: RunningHub, client: HubClient) -> None:
     agent_id = new_agent_id()
     await register(client, agent_id)

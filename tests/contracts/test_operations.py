@@ -80,7 +80,7 @@ class RootFields(Visitor):
 
 def group(mutation: str) -> str:
     """What a mutation is about: the words in front of the verb, in the singular."""
-    objects = ("agentMessage", "agent", "task", "workflow", "decision", "qualityGate", "modelAssignment",
+    objects = ("agentMessage", "agent", "task", "workflow", "schedule", "decision", "qualityGate", "modelAssignment",
                "resourceMetrics", "apiToken")  # fmt: skip
     for name in objects:
         if re.match(rf"{name}s?[A-Z]", mutation):

@@ -31,6 +31,7 @@ VALID: Mapping[str, Mapping[str, Any]] = {
     "agents": {"agent_id": "james-dev"},
     "decision_evidence": {"agent_id": "james-dev"},
     "decisions": {"reasoning_process_sealed": b"x" * 29},
+    "workflow_schedules": {"start_at": NOW, "next_run_at": NOW},
 }
 """What a valid row of a table needs beyond values of the right types."""
 
@@ -58,6 +59,24 @@ CASES: Mapping[str, list[Mapping[str, Any]]] = {
     ],
     "ck_workflow_signals_taken": [{"taken_by_step": 1}, {"taken_at": NOW}],
     "ck_workflow_executions_lease": [{"lease_owner": "worker"}, {"lease_until": NOW}],
+    "ck_workflow_executions_forked_from": [{"forked_from_step": 1}],
+    "ck_workflow_executions_concurrency": [
+        {"concurrency_key": ""},
+        {"concurrency_max": 1},
+        {"concurrency_key": "", "concurrency_max": 0},
+    ],
+    "ck_workflow_executions_queued_at": [
+        {"queued_at": NOW},
+        {"queued_at": NOW, "concurrency_key": "", "concurrency_max": 1, "execution_status": "running"},
+    ],
+    "ck_workflow_executions_scheduled_for": [{"scheduled_for": NOW}],
+    "ck_workflow_schedules_timing": [
+        {"start_at": None},
+        {"cron_expression": "0 * * * *"},
+        {"cron_expression": "0 * * * *", "start_at": None, "interval_seconds": 60},
+    ],
+    "ck_workflow_schedules_schedule_status": [{"schedule_status": "no-such-value", "next_run_at": None}],
+    "ck_workflow_schedules_next_run_at": [{"next_run_at": None}, {"schedule_status": "paused"}],
     "ck_decision_evidence_interval": [{"interval_start": NOW, "interval_end": NOW - timedelta(microseconds=1)}],
     "ck_decision_evidence_subject": [{"agent_id": None, "execution_id": None}],
     "ck_quality_gates_verdict_has_pm_decision": [

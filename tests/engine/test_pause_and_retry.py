@@ -645,7 +645,8 @@ async def test_a_review_that_failed_does_not_block_the_gate_after_the_retry(
     (approved,) = await gates_of(database, execution_id, "gate")
     assert (approved.approval_status, approved.revision) == ("approved", 0)
     assert await events_of(database, approved.gate_id) == [
-        *["created", "opened", "review_requested", "opened", "review_requested", "reviewed", "approved"]
+        *["created", "opened", "review_requested", "closed", "reopened", "opened", "review_requested", "reviewed"],
+        "approved",
     ]
 
 

@@ -15,6 +15,7 @@ import orjson
 from app.domain.events import Aggregate
 from app.domain.machines import Machine
 from app.domain.quality_gates import ApprovalStatus
+from app.domain.schedules import ScheduleStatus
 from db.session import Database
 from tests.properties.hub import Event
 from tests.properties.judging import ID
@@ -26,6 +27,7 @@ from tests.properties.model import (
     Decision,
     Execution,
     Gate,
+    Schedule,
     State,
     Task,
     Thing,
@@ -34,7 +36,7 @@ from tests.properties.model import (
 Facts = Mapping[str, Any]
 
 KINDS: Mapping[Aggregate, type[Thing]] = {
-    kind.aggregate: kind for kind in (Agent, Task, Execution, Decision, Gate, Assignment)
+    kind.aggregate: kind for kind in (Agent, Task, Execution, Schedule, Decision, Gate, Assignment)
 }
 ROWS = """
     SELECT json_build_object(
@@ -48,8 +50,13 @@ ROWS = """
                 'ended', completed_at IS NOT NULL)
             FROM tasks WHERE task_id = ANY ($2)
             UNION ALL
-            SELECT execution_id::text, execution_status, version, json_build_object('triggered', trigger_type)
-            FROM workflow_executions WHERE execution_id = ANY ($2)
+            SELECT execution_id::text, execution_status, version, json_build_object('triggered', trigger_type,
+                'steps', (SELECT coalesce(json_agg(step_status ORDER BY step_number), '[]') FROM workflow_steps
+                    WHERE workflow_steps.execution_id = execution.execution_id))
+            FROM workflow_executions AS execution WHERE execution_id = ANY ($2)
+            UNION ALL
+            SELECT schedule_id::text, schedule_status, version, json_build_object('comes', next_run_at IS NOT NULL)
+            FROM workflow_schedules WHERE schedule_id = ANY ($2)
             UNION ALL
             SELECT decision_id::text, NULL, version, json_build_object('erased', sealed_key IS NULL)
             FROM decisions WHERE decision_id = ANY ($2)
@@ -114,7 +121,9 @@ def _facts(state: State, thing: Thing) -> Facts:
         case Task():
             return _facts_of_task(state, thing)
         case Execution():
-            return {"triggered": "manual"}
+            return {"triggered": "manual", "steps": list(thing.steps)}
+        case Schedule():
+            return {"comes": thing.status is ScheduleStatus.ACTIVE}
         case Decision():
             return {"erased": thing.erased}
         case Gate():
@@ -209,6 +218,7 @@ AUDIT = """
         SELECT 'agent', agent_id, status, version FROM agents
         UNION ALL SELECT 'task', task_id::text, status, version FROM tasks
         UNION ALL SELECT 'workflow', execution_id::text, execution_status, version FROM workflow_executions
+        UNION ALL SELECT 'schedule', schedule_id::text, schedule_status, version FROM workflow_schedules
         UNION ALL SELECT 'decision', decision_id::text, NULL, version FROM decisions
         UNION ALL SELECT 'quality_gate', gate_id::text, approval_status, version FROM quality_gates
         UNION ALL SELECT 'model_assignment', assignment_id::text, assignment_status, version FROM model_assignments

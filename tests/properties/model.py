@@ -16,8 +16,9 @@ from app.domain.machines import Machine
 from app.domain.model_assignments import ASSIGNMENT_MACHINE, AssignmentStatus
 from app.domain.principals import Principal, Role
 from app.domain.quality_gates import GATE_MACHINE, ApprovalStatus
+from app.domain.schedules import SCHEDULE_MACHINE
 from app.domain.tasks import TASK_MACHINE, TaskKind, TaskStatus
-from app.domain.workflows import EXECUTION_MACHINE, ExecutionStatus
+from app.domain.workflows import EXECUTION_MACHINE, ExecutionStatus, StepStatus
 
 HELD = (TaskStatus.ASSIGNED, TaskStatus.RUNNING)
 ONLINE = (AgentStatus.IDLE, AgentStatus.ACTIVE, AgentStatus.BUSY)
@@ -90,9 +91,17 @@ class Execution(Thing):
     aggregate = Aggregate.WORKFLOW
     machine = EXECUTION_MACHINE
 
+    steps: tuple[StepStatus, ...] = ()
+
     @property
     def has_ended(self) -> bool:
         return self.status in ENDED
+
+
+@dataclass
+class Schedule(Thing):
+    aggregate = Aggregate.SCHEDULE
+    machine = SCHEDULE_MACHINE
 
 
 @dataclass
@@ -319,10 +328,11 @@ class State:
                 gate.closed = True
                 self.amend(gate, "closed")
 
-    def cancel_open(self, execution: Execution) -> None:
-        """The end of an execution: nobody works for it any more."""
-        self.close_gates(execution)
-        doomed = self.open_tasks(execution)
+    def cancel_open(self, execution: Execution, phase: str | None = None) -> None:
+        """The end of an execution, or of a phase of it: nobody works for it any more."""
+        if phase is None:
+            self.close_gates(execution)
+        doomed = [task for task in self.open_tasks(execution) if phase in (None, task.phase)]
         holders = {task.holder for task in doomed if task.is_held and task.holder is not None}
         for task in doomed:
             self.move(task, TaskStatus.CANCELLED, "cancelled")

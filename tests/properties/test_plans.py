@@ -8,6 +8,7 @@ from tests.properties import (
     test_decisions,
     test_flows,
     test_gates,
+    test_schedules,
     test_tasks,
     test_workflows,
 )
@@ -19,6 +20,7 @@ PLANS = [
     test_gates.PLAN,
     test_assignments.PLAN,
     test_workflows.PLAN,
+    test_schedules.PLAN,
     test_flows.PLAN,
     test_concurrency.TASK_PLAN,
     test_concurrency.GATE_PLAN,

@@ -43,6 +43,7 @@ def a_workflow_that_is_held(state: State) -> None:
 
 COMMANDS = [
     *(*workflows.WORKFLOWS, *workflows.WORKFLOWS, workflows.FAIL, workflows.RETRY, workflows.RESUME),
+    *(workflows.BEGIN, workflows.BEGIN, workflows.SKIP, workflows.FORK),
     *(tasks.CREATE, tasks.CLAIM, tasks.FAIL, tasks.FAIL, tasks.RETRY, tasks.RETRY),
     *(gates.OPEN, gates.REJECT, gates.APPROVE, gates.APPROVE),
 ]

@@ -10,13 +10,16 @@ from app.domain.events import Aggregate
 from app.domain.principals import SYSTEM, Principal
 from app.domain.quality_gates import ApprovalStatus
 from app.domain.tasks import TaskStatus
-from app.domain.workflows import ExecutionStatus
-from db.queries.changes import transition
+from app.domain.workflows import ExecutionStatus, StepStatus
+from db.queries.changes import amend, transition
 from db.queries.entities import EXECUTION
+from db.queries.steps import begin_step
 from tests.properties.commands import Command, Dice, Fields
 from tests.properties.model import EVERYBODY, LEADING, Decision, Execution, Faults, Gate, State
 
 TEMPLATE = "plain"
+STEP_PHASE = "build"
+"""The phase of every step."""
 
 
 def _start(state: State, dice: Dice) -> Fields:
@@ -96,6 +99,9 @@ def held_end(state: State, execution: Execution) -> list[Gate]:
 def _failed(state: State, _actor: Principal, given: Fields) -> None:
     execution = _found(state, given, ExecutionStatus.RUNNING, ExecutionStatus.PAUSED)
     state.cancel_open(execution)
+    if execution.steps[-1:] == (StepStatus.RUNNING,):
+        execution.steps = (*execution.steps[:-1], StepStatus.FAILED)
+        state.tell(Aggregate.WORKFLOW, execution.key, "step_failed")
     state.tell(Aggregate.WORKFLOW, execution.key, "error_logged")
     state.move(execution, ExecutionStatus.FAILED, "failed")
 
@@ -111,6 +117,37 @@ def _cancelled(state: State, _actor: Principal, given: Fields) -> None:
     )
     state.cancel_open(execution)
     state.move(execution, ExecutionStatus.CANCELLED, "cancelled")
+
+
+def _of_some_step(state: State, dice: Dice) -> Fields:
+    execution_id, _ = dice.thing(state, Execution)
+    known = [execution for execution in state.all(Execution) if execution.id == execution_id]
+    steps = len(known[0].steps) if known else 0
+    return {"executionId": execution_id, "step": dice.maybe(steps + 1, 1 + dice.below(max(steps, 1)), 12)}
+
+
+def _forked(state: State, _actor: Principal, given: Fields) -> None:
+    """A new execution that begins with the step, and has those before it; the old one stays as it is."""
+    faults = Faults()
+    execution = faults.find(state, Execution, given["executionId"])
+    faults.when(given["step"] > len(execution.steps), ErrorCode.INVALID_INPUT)
+    faults.settle()
+    state.add(Execution, "started", steps=execution.steps[: given["step"] - 1])
+
+
+def _skipped(state: State, _actor: Principal, given: Fields) -> None:
+    """The step under way, or the failed one, is left out, with its phase's tasks; a failed execution runs again."""
+    going = (ExecutionStatus.RUNNING, ExecutionStatus.PAUSED, ExecutionStatus.FAILED)
+    execution = _found(state, given, *going)
+    faults = Faults()
+    faults.when(execution.steps[-1:] not in ((StepStatus.RUNNING,), (StepStatus.FAILED,)), ErrorCode.BLOCKED)
+    faults.settle()
+    state.cancel_open(execution, STEP_PHASE)
+    execution.steps = (*execution.steps[:-1], StepStatus.SKIPPED)
+    if execution.status is ExecutionStatus.FAILED:
+        state.move(execution, ExecutionStatus.RUNNING, "step_skipped")
+    else:
+        state.amend(execution, "step_skipped")
 
 
 async def _change(session: AsyncConnection, given: Fields, target: ExecutionStatus, event_type: str) -> Any:
@@ -131,6 +168,38 @@ async def _run_it(session: AsyncConnection, given: Fields) -> Any:
 
 async def _complete_it(session: AsyncConnection, given: Fields) -> Any:
     return await _change(session, given, ExecutionStatus.COMPLETED, "completed")
+
+
+async def _begin_it(session: AsyncConnection, given: Fields) -> Any:
+    execution_id, number = UUID(given["executionId"]), given["number"]
+    changed = await amend(
+        session,
+        EXECUTION,
+        execution_id,
+        "step_started",
+        SYSTEM.name,
+        expected_version=given["expectedVersion"],
+        values={"current_phase": STEP_PHASE},
+    )
+    await begin_step(session, execution_id, number, STEP_PHASE, number)
+    return changed
+
+
+def _of_beginning(state: State, dice: Dice) -> Fields:
+    """The engine begins a step when the one before has ended."""
+    given = _chosen(state, dice, _is_between_steps)
+    known = [execution for execution in state.all(Execution) if execution.id == given["executionId"]]
+    return {**given, "number": len(known[0].steps) + 1 if known else 1}
+
+
+def _is_between_steps(execution: Execution) -> bool:
+    return execution.status is ExecutionStatus.RUNNING and execution.steps[-1:] != (StepStatus.RUNNING,)
+
+
+def _begun(state: State, _actor: Principal, given: Fields) -> None:
+    execution = _found(state, given, *ExecutionStatus)
+    execution.steps = (*execution.steps, StepStatus.RUNNING)
+    state.amend(execution, "step_started")
 
 
 def _of_pending(state: State, dice: Dice) -> Fields:
@@ -175,7 +244,10 @@ RESUME = Command("workflowResume", LEADING, _of_execution, _resumed, ENTITY)
 RETRY = Command("workflowRetry", LEADING, _of_execution, _retried, ENTITY)
 FAIL = Command("workflowFail", LEADING, _with_reason, _failed, ENTITY)
 CANCEL = Command("workflowCancel", LEADING, _with_reason, _cancelled, ENTITY)
+FORK = Command("workflowFork", LEADING, _of_some_step, _forked, ENTITY)
+SKIP = Command("workflowSkipPhase", LEADING, _with_reason, _skipped, ENTITY)
+BEGIN = Command("engineBegins", EVERYBODY, _of_beginning, _begun, direct=_begin_it)
 RUN = Command("engineRuns", EVERYBODY, _of_pending, _run, direct=_run_it)
 COMPLETE = Command("engineCompletes", EVERYBODY, _of_finished, _completed, direct=_complete_it)
 
-WORKFLOWS = (START, PAUSE, RESUME, RETRY, FAIL, CANCEL, RUN, COMPLETE)
+WORKFLOWS = (START, PAUSE, RESUME, RETRY, FAIL, CANCEL, FORK, SKIP, BEGIN, RUN, COMPLETE)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.ids import new_id
 from app.services.metrics import Measurement, record_metrics
-from db.queries.entities import AGENT, API_TOKEN, ASSIGNMENT, DECISION, EXECUTION, GATE, TASK
+from db.queries.entities import AGENT, API_TOKEN, ASSIGNMENT, DECISION, EXECUTION, GATE, SCHEDULE, TASK
 from db.session import Database
 from db.tables.agents import agents
 from db.tables.decisions import decisions
@@ -121,7 +121,7 @@ async def test_a_decision_is_the_verdict_on_one_gate(state: State) -> None:
 
 
 def test_every_mutable_row_has_a_version_and_its_times() -> None:
-    mutable = [entity.table for entity in (AGENT, TASK, DECISION, EXECUTION, ASSIGNMENT, GATE, API_TOKEN)]
+    mutable = [entity.table for entity in (AGENT, TASK, DECISION, EXECUTION, ASSIGNMENT, GATE, SCHEDULE, API_TOKEN)]
     for table in mutable:
         columns = {name: table.c[name] for name in ("version", "created_at", "updated_at")}
         assert not any(column.nullable for column in columns.values()), table.name

@@ -44,6 +44,7 @@ WITHOUT_SCHEMA = {
     "idempotency_keys.result": "what the hub answered",
     "quality_gates.evidence": "what the hub computes of results and checks",
     "resource_metrics.optimization_suggestions": "a list of texts by its type in the API; its CHECK says so too",
+    "workflow_schedules.input_context": "what its executions are given: their schema is asked",
     "workflow_errors.detail": "what the engine writes",
     "workflow_steps.outcome": "what the engine writes",
     "workflow_templates.spec": "app/domain/templates.py says what a template is",

@@ -9,10 +9,11 @@ from app.domain.errors import IllegalTransition
 from app.domain.machines import Machine
 from app.domain.model_assignments import ASSIGNMENT_MACHINE
 from app.domain.quality_gates import GATE_MACHINE
+from app.domain.schedules import SCHEDULE_MACHINE
 from app.domain.tasks import TASK_MACHINE, TaskStatus
 from app.domain.workflows import EXECUTION_MACHINE
 
-MACHINES = [AGENT_MACHINE, TASK_MACHINE, EXECUTION_MACHINE, ASSIGNMENT_MACHINE, GATE_MACHINE]
+MACHINES = [AGENT_MACHINE, TASK_MACHINE, EXECUTION_MACHINE, ASSIGNMENT_MACHINE, GATE_MACHINE, SCHEDULE_MACHINE]
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)

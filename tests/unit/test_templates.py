@@ -49,7 +49,8 @@ def test_a_template_with_all_kinds_of_phases_is_read_with_its_defaults() -> None
         (template(), "phases: Tuple should have at least 1 item after validation, not 0"),
         (
             template(DECIDE, steps=1),
-            "steps: unknown key (known here: name, description, input_schema, phases, output, output_schema)",
+            "steps: unknown key (known here: name, description, input_schema, concurrency, phases, output, "
+            "output_schema)",
         ),
         (
             template(DECIDE, name="My Flow"),

@@ -1,4 +1,4 @@
-"""`hub workflow start|watch|list|signal|pause|resume|retry|fail|cancel`: workflow executions."""
+"""`hub workflow start|watch|list|signal|pause|resume|retry|fork|skip|fail|cancel`: workflow executions."""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def start(
     """Start an execution of a workflow template."""
     given = {
         "workflowName": name,
-        "inputContext": _input(pairs or [], input_json),
+        "inputContext": given_input(pairs or [], input_json),
         "idempotencyKey": f"cli:{uuid4()}",
     }
     quiet = wants_json(ctx)
@@ -144,6 +144,37 @@ def retry(ctx: typer.Context, execution: Execution, reason: Reason = None) -> Ch
 
 @app.command()
 @changes
+def fork(
+    ctx: typer.Context,
+    execution: Execution,
+    step: Annotated[int, typer.Option(help="The number of the step to begin with; those before stand as they are.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="key=value of another input; the value is JSON where it can be, else a text."),
+    ] = None,
+    input_json: Annotated[str | None, typer.Option(help="The whole other input as a JSON object.")] = None,
+    reason: Reason = None,
+) -> Change:
+    """Run an execution again from one of its steps on, as a new one; the old one is not touched."""
+    given: dict[str, Any] = {"step": step, "reason": reason or "", "idempotencyKey": f"cli:{uuid4()}"}
+    if pairs or input_json is not None:
+        given["inputContext"] = given_input(pairs or [], input_json)
+
+    async def input_of(client: HubClient) -> Mapping[str, Any]:
+        return {"executionId": await find_id(client, EXECUTION, execution), **given}
+
+    return Change(workflows.FORK, input_of, told("workflow", _status_line))
+
+
+@app.command()
+@changes
+def skip(ctx: typer.Context, execution: Execution, reason: GivenReason) -> Change:
+    """Go on without the phase under way, or the one that failed; later phases are told why."""
+    return _steer(workflows.SKIP_PHASE, execution, reason=reason)
+
+
+@app.command()
+@changes
 def fail(ctx: typer.Context, execution: Execution, reason: GivenReason) -> Change:
     """End an execution as failed; it can be retried."""
     return _steer(workflows.FAIL, execution, reason=reason)
@@ -191,7 +222,8 @@ def _watched(state: State) -> Answer:
     return Answer(dict(state), lambda: None, exit_code=0 if completed else 1)
 
 
-def _input(pairs: list[str], whole: str | None) -> dict[str, Any]:
+def given_input(pairs: list[str], whole: str | None) -> dict[str, Any]:
+    """The input that options give: an object, and pairs on top of it. Raises `typer.BadParameter`."""
     given = {} if whole is None else _object(whole)
     for pair in pairs:
         key, sign, value = pair.partition("=")

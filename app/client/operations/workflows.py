@@ -12,6 +12,10 @@ RESUME = mutation("workflowResume", _state)
 
 RETRY = mutation("workflowRetry", _state)
 
+FORK = mutation("workflowFork", _state)
+
+SKIP_PHASE = mutation("workflowSkipPhase", _state)
+
 FAIL = mutation("workflowFail", _state)
 
 CANCEL = mutation("workflowCancel", _state)

@@ -6,7 +6,7 @@ from app.domain.agents import AgentRole
 from app.domain.tasks import TaskKind
 from app.domain.templates import DecisionPhase
 from app.engine.phases.base import Done, Judgement, Visit, Waiting
-from app.engine.phases.results import results_of
+from app.engine.phases.results import given_results
 from app.engine.phases.revisions import revision_of
 from app.engine.phases.work import ask, join, request
 from db.queries.steps import task_results, tasks_of_phase
@@ -23,7 +23,7 @@ async def enter(session: AsyncConnection, visit: Visit[DecisionPhase]) -> Judgem
         "question": phase.question,
         "decision_type": phase.decision_type.value,
         "context": visit.execution.context,
-        "results": await results_of(session, visit.execution, phase.uses),
+        **await given_results(session, visit.execution, phase.uses),
         **await revision_of(session, visit),
     }
     title = f"Decide: {phase.name}"

@@ -1,33 +1,46 @@
 """The phase `parallel`: many tasks at once, all joined."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import InvalidInput
 from app.domain.tasks import TaskStatus
 from app.domain.template_parts import needed
 from app.domain.templates import ParallelPhase, TaskSpec, parse_tasks
-from app.engine.phases.base import Done, Failed, Judgement, Visit, Waiting
+from app.domain.workflows import StepStatus
+from app.engine.phases.base import ACTOR, Done, Failed, Judgement, Visit, Waiting
 from app.engine.phases.results import results_of
-from app.engine.phases.withdrawal import cancel
+from app.engine.phases.withdrawal import cancel, task_detail
 from app.engine.phases.work import ask, join, work_rows
-from db.queries.steps import tasks_of_phase
+from db.queries.changes import amend
+from db.queries.entities import TASK
+from db.queries.steps import completed_tasks_of, find_step, tasks_of_phase
 from db.queries.tasks import open_of_phase
 
 
 async def prepare(session: AsyncConnection, visit: Visit[ParallelPhase]) -> None:
-    """Nothing is there before."""
+    """Lock what a pass that failed and is retried leaves to this one."""
+    await _left_over(session, visit)
 
 
 async def enter(session: AsyncConnection, visit: Visit[ParallelPhase]) -> Judgement:
-    """Make the tasks; a result that lists none that can be made fails the phase."""
+    """Make the tasks, but for those that a failed pass had completed: they are taken over as they are.
+
+    A result that lists none that can be made fails the phase.
+    """
     try:
         tasks = await _tasks(session, visit)
     except InvalidInput as error:
         return Failed(error.message)
     if needed(visit.phase.join, len(tasks)) > len(tasks):
         return Failed(f"{needed(visit.phase.join, len(tasks))} tasks must be completed, and there are {len(tasks)}.")
-    await ask(session, visit, await work_rows(session, visit, tasks))
-    return Waiting()
+    done = await _take_over(session, visit)
+    missing = [task for task in tasks if task.name not in done]
+    await ask(session, visit, await work_rows(session, visit, missing))
+    return Waiting() if missing else await judge(session, visit)
 
 
 async def judge(session: AsyncConnection, visit: Visit[ParallelPhase]) -> Judgement:
@@ -41,6 +54,29 @@ async def judge(session: AsyncConnection, visit: Visit[ParallelPhase]) -> Judgem
         open_tasks = await open_of_phase(session, execution_id, phase.name)
         await cancel(session, open_tasks, "enough of the others are completed")
     return Done({"tasks": len(rows)})
+
+
+async def _left_over(session: AsyncConnection, visit: Visit[ParallelPhase]) -> Sequence[Row[Any]]:
+    """The completed tasks of the pass right before, if it was one through this phase, and failed.
+
+    Nothing has changed since of what they were given. After a revision it has: then the pass before was completed.
+    """
+    if visit.attempt == 1:
+        return ()
+    before = await find_step(session, visit.execution.execution_id, visit.step_number - 1)
+    if before is None or before.phase != visit.phase.name or before.step_status != StepStatus.FAILED.value:
+        return ()
+    return await completed_tasks_of(session, visit.execution.execution_id, before.phase, before.attempt)
+
+
+async def _take_over(session: AsyncConnection, visit: Visit[ParallelPhase]) -> set[str]:
+    """Let completed tasks count in this pass, and no longer in the failed one; their names."""
+    rows = await _left_over(session, visit)
+    for task in rows:
+        told = {**task_detail(task), "from_attempt": task.phase_attempt, "attempt": visit.attempt}
+        values = {"phase_attempt": visit.attempt}
+        await amend(session, TASK, task.task_id, "taken_over", ACTOR, values=values, detail=told)
+    return {task.task_name for task in rows}
 
 
 async def _tasks(session: AsyncConnection, visit: Visit[ParallelPhase]) -> list[TaskSpec]:

@@ -10,7 +10,7 @@ from app.domain.agents import AgentRole
 from app.domain.tasks import TaskKind
 from app.domain.templates import Check, GatePhase
 from app.engine.phases.base import Visit
-from app.engine.phases.results import results_of
+from app.engine.phases.results import given_results
 from app.engine.phases.revisions import told_reviews
 from app.engine.phases.work import request
 
@@ -44,7 +44,7 @@ async def command_request(
         "gate_id": str(gate.gate_id),
         "revision": gate.revision,
         "context": visit.execution.context,
-        "results": await results_of(session, visit.execution, visit.phase.uses),
+        **await given_results(session, visit.execution, visit.phase.uses),
     }
     return request(
         TaskKind.WORK,
@@ -83,5 +83,5 @@ async def _given(session: AsyncConnection, visit: Visit[GatePhase], gate: Row[An
             "reviews": await told_reviews(session, gate.gate_id, gate.revision),
         },
         "context": visit.execution.context,
-        "results": await results_of(session, visit.execution, visit.phase.uses),
+        **await given_results(session, visit.execution, visit.phase.uses),
     }

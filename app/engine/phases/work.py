@@ -1,6 +1,6 @@
 """Tasks of a phase: made in one statement, tried again after a failure, joined when all are completed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from app.domain.tasks import TaskKind, TaskStatus
 from app.domain.template_parts import Phase
 from app.domain.templates import TaskSpec
 from app.engine.phases.base import ACTOR, Failed, Judgement, Visit, Waiting
-from app.engine.phases.results import results_of
+from app.engine.phases.results import given_results
 from app.engine.phases.revisions import revision_of
 from app.engine.phases.values import failure_given
 from app.engine.phases.withdrawal import task_detail
@@ -23,7 +23,9 @@ from db.queries.steps import create_tasks
 
 
 async def ask(session: AsyncConnection, visit: Visit[Phase], rows: Sequence[dict[str, Any]]) -> None:
-    """Store the tasks of a pass; they belong to the latest decision of the execution."""
+    """Store the tasks of a pass, if any; they belong to the latest decision of the execution."""
+    if not rows:
+        return
     execution = visit.execution
     decision_id = await latest_decision_id(session, execution.execution_id) or execution.decision_id
     shared = {
@@ -38,7 +40,7 @@ async def ask(session: AsyncConnection, visit: Visit[Phase], rows: Sequence[dict
 async def work_rows(session: AsyncConnection, visit: Visit[Phase], tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
     """Tasks of kind work, each with the results that it uses; in a repeated pass also with why it is repeated."""
     used = {name for task in tasks for name in task.uses}
-    results = await results_of(session, visit.execution, used)
+    given = await given_results(session, visit.execution, used)
     why = {**await revision_of(session, visit), **await failure_given(session, visit.execution)}
     return [
         request(
@@ -48,7 +50,7 @@ async def work_rows(session: AsyncConnection, visit: Visit[Phase], tasks: Sequen
             {
                 **task.input,
                 "context": visit.execution.context,
-                "results": {name: value for name, value in results.items() if name in task.uses},
+                **_of_these(given, task.uses),
                 **why,
             },
             description=task.description,
@@ -59,6 +61,12 @@ async def work_rows(session: AsyncConnection, visit: Visit[Phase], tasks: Sequen
         )
         for task in tasks
     ]
+
+
+def _of_these(given: Mapping[str, Mapping[str, Any]], phases: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What of the results, and of the reasons why some were skipped, belongs to these phases."""
+    chosen = {part: {name: told[name] for name in told if name in phases} for part, told in given.items()}
+    return {part: told for part, told in chosen.items() if told or part == "results"}
 
 
 def request(

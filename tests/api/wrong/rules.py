@@ -24,6 +24,13 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Shaped:
+    """Text of a certain shape, which these have not."""
+
+    wrong: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Identifier:
     """The UUID of an entity of this kind that exists."""
 
@@ -170,6 +177,17 @@ RULES: Mapping[str, Any] = {
     "workflowName": Text(200, blank_code=ErrorCode.UNKNOWN_TEMPLATE),
     "inputContext": Json(is_object=True),
     "triggerType": Free(),
+    "step": number(1, 1),
+    "scheduleId": Identifier("schedule"),
+    "scheduleName": Text(200),
+    "cronExpression": Shaped(
+        ("", " ", "sometimes", "* * * *", "* * * * * *", "61 * * * *", "0 0 31 2 *", "@daily", "x" * 201)
+    ),
+    "timeZone": Shaped(("", " ", "Atlantis", "europe/berlin", "../../etc/passwd", "x" * 10_000)),
+    "intervalSeconds": number(1, 366 * 86_400),
+    "startAt": Moment((timedelta(days=-11_000), timedelta(days=2_600_000))),
+    "missedRuns": Free(),
+    "WorkflowSkipPhaseInput.reason": Text(2_000),
     "WorkflowFailInput.reason": Text(2_000),
     "payload": Json(is_object=False),
     # one that the workflow awaits

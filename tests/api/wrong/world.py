@@ -15,11 +15,13 @@ from sqlalchemy import update
 from app.domain.decisions import DecisionType
 from app.domain.model_assignments import AssignmentReason, Provider
 from app.domain.principals import Role
+from app.domain.schedules import Timing
 from app.main import create_app
 from app.security.tokens import new_secret
 from app.services.access import CreateToken, create_token
 from app.services.decisions import RecordDecision, record_decision
 from app.services.model_assignments import RecordAssignment, record_assignment
+from app.services.schedules import CreateSchedule, create_schedule
 from app.settings import Settings
 from db.session import Database
 from db.tables.access import api_tokens
@@ -123,6 +125,8 @@ async def _furnish(world: World) -> None:
     chosen = RecordAssignment(JANE, task.task_id, Provider.ZAI_GLM, "glm-4.5", AssignmentReason.COST_OPTIMIZATION)
     assignment = await run(database, record_assignment, ADMIN, chosen)
     token = await run(database, create_token, ADMIN, CreateToken("untouched", Role.VIEWER, new_secret()))
+    nightly = CreateSchedule("untouched", TEMPLATE, Timing("0 7 * * *"))
+    schedule = await run(database, create_schedule, ADMIN, nightly)
     world.known |= {
         "execution": str(execution.execution_id),
         "task": str(task.task_id),
@@ -130,6 +134,7 @@ async def _furnish(world: World) -> None:
         "decision": str(decision.decision_id),
         "assignment": str(assignment.assignment_id),
         "token": str(token.token_id),
+        "schedule": str(schedule.schedule_id),
     }
 
 

@@ -65,6 +65,12 @@ def _(rule: rules.Sha256, place: Place) -> Iterator[Wrong]:
     yield from _unstorable()
 
 
+@wrong_values.register
+def _(rule: rules.Shaped, place: Place) -> Iterator[Wrong]:
+    yield from (Wrong(f"misshapen {value[:20]!r}", value) for value in rule.wrong)
+    yield from _unstorable()
+
+
 def _unstorable() -> Iterator[Wrong]:
     yield Wrong("NUL", "a\x00b")
     yield Wrong("a lone surrogate", "a\ud800b")

@@ -40,6 +40,7 @@ from db.session import Database
 from db.tables.agents import agent_reports
 from db.tables.quality_gates import quality_gates
 from db.tables.tasks import tasks
+from tests.engine.chaos.oracle import Prediction, predict
 from tests.engine.chaos.plans import CAPABILITIES, MAX_FAILURES, Plan
 from tests.engine.team import ADMIN, SEALER, Member, principal
 
@@ -79,6 +80,7 @@ class Crew:
     faults: Counter[str]
     told: dict[UUID, Told] = field(default_factory=dict)
     calm: bool = False
+    predictions: dict[UUID, Prediction] = field(default_factory=dict, init=False)
     _busy: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
     _aside: set[asyncio.Task[None]] = field(default_factory=set)
     _errors: list[BaseException] = field(default_factory=list)
@@ -276,7 +278,15 @@ class Crew:
         key = (task.phase, task.phase_attempt, task.task_name)
         if task.task_kind == "review":
             return plan.review_failures(*key)
-        return plan.failures(*key, task.max_failures if task.task_kind == "work" else MAX_FAILURES)
+        return self._failures_of_pass(plan, task).get(
+            task.task_name, plan.failures(*key, task.max_failures if task.task_kind == "work" else MAX_FAILURES)
+        )
+
+    def _failures_of_pass(self, plan: Plan, task: Row[Any]) -> Mapping[str, int]:
+        """What the oracle has of the tasks of a pass: a parallel phase that is retried goes by the pass before."""
+        if task.execution_id not in self.predictions:
+            self.predictions[task.execution_id] = predict(plan)
+        return self.predictions[task.execution_id].tasks.get((task.phase, task.phase_attempt), {})
 
     async def _verdict(self, plan: Plan, task: Row[Any], mark: str) -> DecideGate:
         given = task.input["gate"]

@@ -96,7 +96,7 @@ class _Walk:
             case TaskPhase():
                 return self._work(phase.name, {phase.task.name: phase.task.max_failures})
             case ParallelPhase():
-                return self._work(phase.name, self._tasks_of(phase))
+                return self._parallel(phase)
             case DecisionPhase():
                 ended = self._work(phase.name, {phase.name: MAX_FAILURES})
                 self._told.decisions += ended.well
@@ -138,6 +138,23 @@ class _Walk:
         for name, limit in tasks.items():
             known[name] = self._plan.failures(phase, self._attempts[phase], name, limit)
         return Ended(bool(tasks) and all(known[name] < limit for name, limit in tasks.items()))
+
+    def _parallel(self, phase: ParallelPhase) -> Ended:
+        """As `_work`, but a pass that is retried does not ask again for what the failed one had completed.
+
+        Which tasks had come to their end by then nobody knows beforehand; so one that was to succeed then does so now
+        too, after as many failures, whether it is taken over or made anew.
+        """
+        before = self._told.tasks.get((phase.name, self._attempts[phase.name] - 1), {}) if self._repeats(phase) else {}
+        tasks = self._tasks_of(phase)
+        ended = self._work(phase.name, tasks)
+        known = self._told.tasks[phase.name, self._attempts[phase.name]]
+        known |= {name: failures for name, failures in before.items() if name in tasks and failures < tasks[name]}
+        return Ended(bool(tasks) and all(known[name] < limit for name, limit in tasks.items()), ended.at)
+
+    def _repeats(self, phase: ParallelPhase) -> bool:
+        """Whether the pass right before was through this phase, and failed."""
+        return self._told.path[-1:] == [(phase.name, self._attempts[phase.name] - 1, "failed")]
 
     def _gate(self, phase: GatePhase) -> Ended:
         gate = self._reopened(phase.name)

@@ -22,6 +22,7 @@ ROOTS = {
     "Task": "tasks",
     "WorkflowError": "workflowErrors",
     "WorkflowExecution": "workflows",
+    "WorkflowSchedule": "schedules",
     "WorkflowTemplate": "workflowTemplates",
 }
 SEEDS = range(6)

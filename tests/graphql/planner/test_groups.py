@@ -150,7 +150,8 @@ def terms_of(facts: Facts, type_name: str) -> list[dict[str, str]]:
 
 TYPES = [
     "AgentMessage", "AgentState", "ApiToken", "GateReview", "ModelAssignment", "PMDecisionContext",
-    "QualityGateExecution", "ResourceMetrics", "Task", "WorkflowError", "WorkflowExecution", "WorkflowTemplate",
+    "QualityGateExecution", "ResourceMetrics", "Task", "WorkflowError", "WorkflowExecution", "WorkflowSchedule",
+    "WorkflowTemplate",
 ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ KEYS: Mapping[str, Sequence[str]] = {
     "Task": ["taskId"],
     "WorkflowError": ["errorId"],
     "WorkflowExecution": ["executionId"],
+    "WorkflowSchedule": ["scheduleId"],
     "WorkflowTemplate": ["templateName", "templateVersion"],
 }
 """What tells the rows of a type apart, and so stands behind what was asked for."""

@@ -16,7 +16,13 @@ from db.tables.metrics import resource_metrics
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import gate_reviewers, quality_gates
 from db.tables.tasks import task_progress, tasks
-from db.tables.workflows import workflow_errors, workflow_executions, workflow_steps, workflow_templates
+from db.tables.workflows import (
+    workflow_errors,
+    workflow_executions,
+    workflow_schedules,
+    workflow_steps,
+    workflow_templates,
+)
 
 SEALER = Sealer(bytes(range(32)))
 PAST = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -43,6 +49,7 @@ def uid(kind: int, number: int) -> UUID:
 
 
 AGENT, MESSAGE, TASK, DECISION, EVIDENCE, EXECUTION, STEP, ERROR, ASSIGNMENT, GATE, REVIEW, METRIC, TOKEN = range(13)
+SCHEDULE = 13
 
 
 def task(number: int) -> UUID:
@@ -69,6 +76,7 @@ def rows() -> dict[Table, list[dict[str, Any]]]:
         agent_messages: _messages(),
         workflow_templates: _templates(),
         decisions: _decisions(),
+        workflow_schedules: _schedules(),
         workflow_executions: _executions(),
         decision_evidence: _evidence(),
         quality_gates: _gates(),
@@ -185,6 +193,13 @@ def _executions() -> list[dict[str, Any]]:
             "started_at": None,
             "completed_at": None,
             "last_activity": PAST,
+            "forked_from_id": None,
+            "forked_from_step": None,
+            "concurrency_key": None,
+            "concurrency_max": None,
+            "queued_at": None,
+            "schedule_id": None,
+            "scheduled_for": None,
             **SINCE,
             **values,
         }
@@ -192,8 +207,47 @@ def _executions() -> list[dict[str, Any]]:
     ended = {"started_at": PAST, "completed_at": PAST + timedelta(milliseconds=90_500.5)}
     return [
         one(1, "completed", decision_id=decision(1), current_phase="test", **ended),
-        one(2, "pending", decision_id=decision(1)),
+        one(
+            2,
+            "pending",
+            decision_id=decision(1),
+            forked_from_id=execution(1),
+            forked_from_step=2,
+            concurrency_key="",
+            concurrency_max=1,
+            queued_at=PAST,
+            schedule_id=uid(SCHEDULE, 1),
+            scheduled_for=PAST,
+        ),
         one(3, "failed", workflow_name="code-audit", template_version=1, trigger_type="agent_request", **ended),
+    ]
+
+
+def _schedules() -> list[dict[str, Any]]:
+    def one(number: int, status: str, **values: Any) -> dict[str, Any]:
+        return {
+            "schedule_id": uid(SCHEDULE, number),
+            "schedule_name": f"Schedule {number % 2}",
+            "schedule_status": status,
+            "workflow_name": "code-audit",
+            "input_context": {"page": number},
+            "cron_expression": None,
+            "interval_seconds": None,
+            "start_at": None,
+            "next_run_at": None,
+            "next_runs": [],
+            "last_error": None,
+            "last_run_at": None,
+            "created_by": "root",
+            **SINCE,
+            **values,
+        }
+
+    soon = [PAST + timedelta(hours=hours) for hours in range(3)]
+    return [
+        one(1, "active", cron_expression="0 * * * *", next_run_at=soon[0], next_runs=soon, last_run_at=PAST),
+        one(2, "paused", interval_seconds=60, start_at=PAST),
+        one(3, "ended", start_at=PAST, last_error="It could not be started.", last_run_at=PAST),
     ]
 
 
