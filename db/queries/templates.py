@@ -24,14 +24,14 @@ NEWEST: Select[Any] = (
 
 
 async def newest_template(connection: AsyncConnection, name: str) -> Row[Any] | None:
-    """`template_version`, `input_schema` and `concurrency` of the newest version; None when there is no such template."""
+    """`template_version`, `input_schema` and `concurrency` of the newest version; None where there is no template."""
     row: Row[Any] | None = (await connection.execute(NEWEST, {"wanted": name})).first()
     return row
 
 
 async def template_of(connection: AsyncConnection, name: str, version: int) -> Row[Any]:
     """The same of one version, which is there."""
-    statement = select(*_TOLD).where(
+    statement: Select[Any] = select(*_TOLD).where(
         workflow_templates.c.template_name == name, workflow_templates.c.template_version == version
     )
     row: Row[Any] = (await connection.execute(statement)).one()
