@@ -1,7 +1,7 @@
 """The export of an execution's history: read back and held against the database, row by row."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -11,15 +11,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.errors import Unavailable
 from app.domain.ids import new_id
-from app.domain.principals import Role
+from app.domain.principals import Principal, Role
 from app.domain.workflows import ErrorSeverity
 from app.services.workflow_errors import note_error
-from app.web.history import EXPORTS_MAX
+from app.web.history import EXPORTS_MAX, HistoryDownload
 from db.session import Database
 from tests.api.conftest import Client, MakeClient
 from tests.api.test_flow import _approved, _decided_and_started, _worked
-from tests.services.makers import a_gate, a_template
+from tests.services.makers import ADMIN, a_gate, a_template
 
 OWN = {"event_xid", "lease_owner", "lease_until", "wake_seq", "handled_seq", "fence"}
 SEALED = {"context_data_sealed", "reasoning_process_sealed", "sealed_key"}
@@ -187,3 +188,31 @@ async def test_a_process_sends_two_at_once_and_the_third_may_come_again(client_f
     assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
     free.release()
     assert (await download(client, told)).status_code == 200
+
+
+async def test_what_cannot_be_read_to_its_end_is_never_ended() -> None:
+    closed: list[bool] = []
+
+    async def breaking(_principal: Principal, _id: UUID) -> AsyncGenerator[bytes, None]:
+        try:
+            yield b'{"format":'
+            raise Unavailable("The database is away.")
+        finally:
+            closed.append(True)
+
+    async def anybody(_secret: str) -> Principal:
+        return ADMIN
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("a download has no body")
+
+    scope = {"type": "http", "headers": [(b"authorization", b"Bearer x")], "path_params": {"execution_id": NOBODY}}
+    await HistoryDownload(anybody, breaking)(scope, receive, send)
+    assert [message.get("body") for message in sent] == [None, b'{"format":']
+    assert sent[-1]["more_body"]
+    assert closed == [True]
