@@ -15,12 +15,14 @@ from app.domain.errors import Unavailable
 from app.domain.ids import new_id
 from app.domain.principals import Principal, Role
 from app.domain.workflows import ErrorSeverity
+from app.services.history import export_history
 from app.services.workflow_errors import note_error
 from app.web.history import EXPORTS_MAX, HistoryDownload
 from db.session import Database
 from tests.api.conftest import Client, MakeClient
 from tests.api.test_flow import _approved, _decided_and_started, _worked
-from tests.services.makers import ADMIN, a_gate, a_template
+from tests.benchmarks.long_steps import seed_steps
+from tests.services.makers import ADMIN, SEALER, a_gate, a_template
 
 OWN = {"event_xid", "lease_owner", "lease_until", "wake_seq", "handled_seq", "fence"}
 SEALED = {"context_data_sealed", "reasoning_process_sealed", "sealed_key"}
@@ -216,3 +218,13 @@ async def test_what_cannot_be_read_to_its_end_is_never_ended() -> None:
     assert [message.get("body") for message in sent] == [None, b'{"format":']
     assert sent[-1]["more_body"]
     assert closed == [True]
+
+
+async def test_a_long_history_comes_in_small_pieces(database: Database) -> None:
+    execution_id = await seed_steps(database, 10_000)
+    pieces = [piece async for piece in export_history(database, SEALER, ADMIN, execution_id)]
+    told = json.loads(b"".join(pieces))
+    assert [step["step_number"] for step in told["steps"]] == list(range(1, 10_001))
+    # a hundred records each
+    assert len(pieces) > 100
+    assert max(map(len, pieces)) < 60_000

@@ -60,7 +60,6 @@ async def test_a_watched_execution_is_read_once_an_interval_whoever_watches(live
     live.statements.clear()
     for number in range(STEPS + 2, STEPS + 12):
         await grow(live.database, execution_id, number)
-    await live.settled()
     told: list[dict[str, Any]] = []
     while not told or told[-1]["stepNumber"] != STEPS + 11:
         told += await listeners[0].take(1)
