@@ -115,11 +115,10 @@ class HubClient:
         Raises `HubUnreachable`, also when it was cut off in the midst, `HubUnauthorised` and `HubFault`.
         """
         headers = {"authorization": f"Bearer {self._token}"}
-        trusted = {"trust_env": not self._direct, "timeout": REQUEST_SECONDS}
         try:
             async with (
                 asyncio.timeout(seconds),
-                AsyncClient(headers=headers, **trusted) as client,
+                AsyncClient(headers=headers, timeout=REQUEST_SECONDS, trust_env=not self._direct) as client,
                 client.stream("GET", self.url + path) as response,
             ):
                 await self._check_status(response)
