@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 import uvicorn
 import uvloop
@@ -32,6 +33,7 @@ from app.security.logs import configure_logging
 from app.security.sealing import FixedKeys, Sealer, parse_master_key
 from app.security.tokens import Authenticator, hash_secret, is_secret, new_secret
 from app.services.access import CreateToken, create_token
+from app.services.history import export_history
 from app.services.reports import ReportWriter
 from app.settings import VARIABLES, Settings, readable_settings
 from app.upkeep.checkpoints import run_checkpoint_upkeep
@@ -42,6 +44,7 @@ from app.upkeep.partitions import run_partition_upkeep
 from app.upkeep.schedules import run_schedules
 from app.upkeep.stale_agents import run_stale_agents
 from app.web.health import Check, health_routes
+from app.web.history import history_route
 from app.web.server import Drain, DrainingServer, port_of
 from db.embedded import EmbeddedServer, EmbeddedServerError
 from db.migrate import is_at_head, is_migrated, migrate
@@ -146,6 +149,9 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
     def context_for(principal: Principal) -> HubContext:
         return hub().context(principal)
 
+    def history(principal: Principal, execution_id: UUID) -> AsyncGenerator[bytes, None]:
+        return export_history(hub().database, hub().sealer, principal, execution_id)
+
     schema = build_schema(max_cost=settings.max_cost)
     view = GraphQLView(
         schema,
@@ -171,7 +177,12 @@ def create_app(settings: Settings, url: str, *, with_worker: bool) -> Starlette:
         "tail": follows,
     }
     # what is asked most stands first, since routes are tried in turn
-    routes = [Route("/graphql", view), WebSocketRoute("/graphql", view), *health_routes(checks)]
+    routes = [
+        Route("/graphql", view),
+        WebSocketRoute("/graphql", view),
+        history_route(authenticate, history),
+        *health_routes(checks),
+    ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.state.drain = view.close
     return app

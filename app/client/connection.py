@@ -1,6 +1,7 @@
 """The connection to a hub: operations over HTTP, subscriptions over graphql-transport-ws that survive a cut."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,16 +19,19 @@ from gql.transport.exceptions import (
 )
 from gql.transport.httpx import HTTPXAsyncTransport
 from gql.transport.websockets import WebsocketsTransport
+from httpx import AsyncClient, HTTPError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.client.backoff import Backoff
 from app.client.errors import HubFault, HubRefused, HubUnauthorised, HubUnreachable
 
 REQUEST_SECONDS = 20.0
+DOWNLOAD_SECONDS = 300.0
 CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 FRAME_BYTES = 16 * 2**20
 
+OK = 200
 UNAUTHORISED_STATUSES = (401, 403)
 UNAUTHORISED_CLOSES = (4401, 4403)
 AWAY_STATUSES = (502, 503, 504)
@@ -104,6 +108,29 @@ class HubClient:
         data = await self.execute(operation, {"input": dict(given)}, seconds=seconds)
         payload: dict[str, Any] = next(iter(data.values()))
         return payload
+
+    async def download(self, path: str, write: Callable[[bytes], object], *, seconds: float = DOWNLOAD_SECONDS) -> None:
+        """Hand what the hub has at a path of its own to `write`, piece by piece, as it comes.
+
+        Raises `HubUnreachable`, also when it was cut off in the midst, `HubUnauthorised` and `HubFault`.
+        """
+        headers = {"authorization": f"Bearer {self._token}"}
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                AsyncClient(headers=headers, timeout=REQUEST_SECONDS, trust_env=not self._direct) as client,
+                client.stream("GET", self.url + path) as response,
+            ):
+                await self._check_status(response)
+                if response.status_code != OK:
+                    raise _refused_download(await response.aread())
+                async for piece in response.aiter_bytes():
+                    write(piece)
+        except (TransportError, HTTPError, TimeoutError) as error:
+            raise HubUnreachable(
+                f"The hub at {self.url} did not send all of it: {error or 'it took too long'}. What was written is "
+                "not whole; ask again."
+            ) from None
 
     async def follow(
         self,
@@ -206,6 +233,13 @@ def _fault(errors: list[Any]) -> HubFault:
         return HubFault(str(first))
     extensions = first.get("extensions") or {}
     return HubFault(str(first.get("message", first)), extensions.get("code"))
+
+
+def _refused_download(body: bytes) -> HubFault:
+    try:
+        return _fault(json.loads(body)["errors"])
+    except (ValueError, LookupError, TypeError):
+        return HubFault("What answers there is not a hub of this version.")
 
 
 def _change(data: Mapping[str, Any] | None, errors: list[Any] | None) -> Mapping[str, Any]:

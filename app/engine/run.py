@@ -254,6 +254,7 @@ class Run:
             return
         if isinstance(judgement, Failed):
             await fail_execution(session, execution_id, {"step_number": 0}, judgement.reason, judgement.outcome)
+            await prune(session, [str(execution_id)])
         elif isinstance(await judge_end(session, execution_id), Done):
             await self._finish(session)
         else:
@@ -267,7 +268,8 @@ class Run:
             output = await output_of(session, self._execution)
             if isinstance(output, Failed):
                 await cancel_unfinished(session, execution_id, output.reason)
-                return await fail_execution(session, execution_id, {"step_number": 0}, output.reason)
+                await fail_execution(session, execution_id, {"step_number": 0}, output.reason)
+                return await prune(session, [str(execution_id)])
             values["output"] = output
         await close_gates(session, execution_id, ACTOR, "the workflow is completed")
         await self._transition(session, ExecutionStatus.COMPLETED, "completed", values)
@@ -352,6 +354,7 @@ async def _store_defect(
     if status is ExecutionStatus.PENDING:
         await transition(session, EXECUTION, claimed.execution_id, ExecutionStatus.RUNNING, "running", ACTOR)
     await fail_execution(session, claimed.execution_id, where, message, detail)
+    await prune(session, [str(claimed.execution_id)])
 
 
 def _where(step: Row[Any] | None) -> dict[str, Any]:

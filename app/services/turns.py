@@ -20,6 +20,7 @@ from app.domain.principals import Principal
 from app.domain.workflows import ExecutionStatus
 from app.services.task_ends import cancel_open_tasks
 from db.queries.changes import amend, create, transition
+from db.queries.checkpoints import prune
 from db.queries.entities import EXECUTION
 from db.queries.turns import hold_running, lock_starts, running, waiting
 from db.tables.workflows import workflow_executions
@@ -110,6 +111,7 @@ async def _cancel(session: AsyncConnection, principal: Principal, execution_id: 
     )
     # as for any cancellation: a worker may have added tasks meanwhile
     await cancel_open_tasks(session, execution_id, principal.name, REPLACED)
+    await prune(session, [str(execution_id)])
 
 
 async def _queue(session: AsyncConnection, principal: Principal, workflow_name: str, limit: Limit) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from app.services.gate_ends import close_gates
 from app.services.task_ends import cancel_open_tasks
 from app.services.workflow_inputs import checked_input, latest_template
 from db.queries.changes import create, read, transition
+from db.queries.checkpoints import prune
 from db.queries.children import count_family, unfinished_children
 from db.queries.entities import EXECUTION
 from db.tables.workflows import workflow_executions as executions
@@ -82,6 +83,7 @@ async def cancel_children(session: AsyncConnection, execution_id: UUID, actor: s
         # a worker may have added some between the first sweep and the moment the fence was taken from it
         await cancel_children(session, child_id, actor, reason)
         await cancel_open_tasks(session, child_id, actor, reason)
+        await prune(session, [str(child_id)])
 
 
 async def _cancel(session: AsyncConnection, execution_id: UUID, actor: str, reason: str) -> None:

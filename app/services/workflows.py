@@ -39,6 +39,7 @@ from app.services.workflow_children import cancel_children
 from app.services.workflow_errors import fail_step, note_error
 from app.services.workflow_inputs import checked_input, latest_template
 from db.queries.changes import transition
+from db.queries.checkpoints import prune
 from db.queries.entities import DECISION, EXECUTION, TASK
 from db.queries.phase_results import gates_at_the_end
 from db.queries.steps import latest_step
@@ -247,6 +248,8 @@ async def _end(
     await close_gates(session, command.execution_id, principal.name, reason)
     await cancel_children(session, command.execution_id, principal.name, reason)
     await cancel_open_tasks(session, command.execution_id, principal.name, reason)
+    # no worker takes it up again, to prune it as it does at an end that it comes to itself
+    await prune(session, [str(command.execution_id)])
     return ended
 
 

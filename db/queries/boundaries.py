@@ -93,13 +93,16 @@ ENDED = f"""ended AS (
     FROM held WHERE step.execution_id = held.execution_id AND step.step_number = CAST(:ended_number AS integer)
         AND step.step_status = '{StepStatus.RUNNING.value}'
     RETURNING step.execution_id)"""  # noqa: S608
+# by the indexes on number and on phase: what a step costs does not grow with how many came before it. The last step
+# started latest, since steps are in the order of time
 BEGUN = f"""begun AS (
     INSERT INTO workflow_steps (step_id, execution_id, step_number, phase, attempt, step_status, started_at)
     SELECT CAST(:step_id AS uuid), held.execution_id, CAST(:begun_number AS integer), CAST(:phase AS text),
-        1 + coalesce(max(earlier.attempt) FILTER (WHERE earlier.phase = CAST(:phase AS text)), 0),
-        '{StepStatus.RUNNING.value}', greatest(held.moment, max(earlier.started_at))
-    FROM held LEFT JOIN workflow_steps AS earlier ON earlier.execution_id = held.execution_id
-    GROUP BY held.execution_id, held.moment
+        1 + coalesce((SELECT max(earlier.attempt) FROM workflow_steps AS earlier
+            WHERE earlier.execution_id = held.execution_id AND earlier.phase = CAST(:phase AS text)), 0),
+        '{StepStatus.RUNNING.value}', greatest(held.moment, (SELECT last.started_at FROM workflow_steps AS last
+            WHERE last.execution_id = held.execution_id ORDER BY last.step_number DESC LIMIT 1))
+    FROM held
     RETURNING step_number, phase, attempt)"""  # noqa: S608
 CHANGED = """changed AS (
     UPDATE workflow_executions AS execution

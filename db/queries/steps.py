@@ -108,10 +108,14 @@ async def last_round(connection: AsyncConnection, execution_id: UUID, phase: str
 
 async def last_numbers(connection: AsyncConnection, execution_id: UUID, phase: str) -> tuple[int, int]:
     """The number of the latest step of all, and of the latest attempt of the phase; 0 where there is none."""
+    # two looks into two indexes, not one at all steps
+    of_execution = workflow_steps.c.execution_id == execution_id
     statement = select(
-        func.coalesce(func.max(workflow_steps.c.step_number), 0),
-        func.coalesce(func.max(workflow_steps.c.attempt).filter(workflow_steps.c.phase == phase), 0),
-    ).where(workflow_steps.c.execution_id == execution_id)
+        select(func.coalesce(func.max(workflow_steps.c.step_number), 0)).where(of_execution).scalar_subquery(),
+        select(func.coalesce(func.max(workflow_steps.c.attempt), 0))
+        .where(of_execution, workflow_steps.c.phase == phase)
+        .scalar_subquery(),
+    )
     step_number, attempt = (await connection.execute(statement)).one()
     return step_number, attempt
 
@@ -121,8 +125,13 @@ async def begin_step(
 ) -> None:
     """Store a running step. It starts no earlier than the ones before it, even where the clock was set back."""
     earlier = workflow_steps.alias("earlier")
+    # the last step started latest, and is found by the index on its number however many there are
     latest_start = (
-        select(func.max(earlier.c.started_at)).where(earlier.c.execution_id == execution_id).scalar_subquery()
+        select(earlier.c.started_at)
+        .where(earlier.c.execution_id == execution_id)
+        .order_by(earlier.c.step_number.desc())
+        .limit(1)
+        .scalar_subquery()
     )
     values = {
         "step_id": new_id(),

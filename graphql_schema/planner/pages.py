@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from graphql import GraphQLObjectType, get_named_type
-from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from graphql_schema.planner.builder import Builder, Pair, as_object, object_type
@@ -225,7 +225,10 @@ def _has_more(page: Page, facts: dict[str, ColumnElement[Any]], place: Place | N
     row = page.new_row()
     outward = page.shown if forward else page.shown.reversed()
     found = row.source(*page.conditions(row), outward.beyond(row, place, or_at=True)).add_columns(number(1))
-    outside = exists(found.correlate_except(*row.own))
+    # the nearest one, by the index of the order. EXISTS has no order: for a parent with many rows PostgreSQL thinks to
+    # meet one soon, and reads the table from its beginning, where there may be none
+    nearest = found.order_by(*outward.sorted(outward.values(row))).limit(number(1))
+    outside = nearest.correlate_except(*row.own).scalar_subquery().is_not(None)
     return outside if forward is page.window.backward else or_(within, outside)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, cast, extract, func, s
 
 from app.domain.quality_gates import ApprovalStatus
 from app.domain.tasks import TaskStatus
+from app.domain.templates import PHASES_MAX
 from app.domain.workflows import StepStatus
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import quality_gates
@@ -18,11 +20,11 @@ from db.tables.tasks import tasks
 from db.tables.workflows import workflow_errors, workflow_executions, workflow_steps
 from graphql_schema.planner.builder import Builder, object_type
 from graphql_schema.planner.entities import Entity, Row, column_at
-from graphql_schema.planner.fields import computed, planned
-from graphql_schema.planner.fills import Path
+from graphql_schema.planner.fields import column, computed, planned
+from graphql_schema.planner.fills import EACH, Path
 from graphql_schema.planner.plans import of
 from graphql_schema.planner.selection import Selected
-from graphql_schema.planner.sql import Expression, number, object_json, text_constant
+from graphql_schema.planner.sql import Expression, array_json, number, object_json, rows_json, text_constant
 from graphql_schema.scalars import BigInt
 
 ASSIGNMENT = model_assignments.c
@@ -52,6 +54,21 @@ class CountsPlan:
         return object_json(pairs, counted.source(linked).having(func.count() >= number(0)), counted.own)
 
 
+@dataclass(frozen=True, eq=False)
+class PhasesPlan:
+    """An object for each phase that the execution has been in, over its steps there, in one pass over all of them.
+
+    They are as few as the template's phases, however many steps there are.
+    """
+
+    def expression(self, build: Builder, row: Row | None, selected: Selected, path: Path) -> Expression:
+        step = Row(STEPS)
+        pairs = build.object(object_type(selected), step, selected.nodes, (*path, EACH))
+        linked = step[STEP.execution_id] == of(row)[EXECUTION.execution_id]
+        grouped = step.source(linked).group_by(step[STEP.phase]).order_by(func.min(step[STEP.step_number]))
+        return array_json(rows_json(pairs, grouped.limit(number(PHASES_MAX)), step.own))
+
+
 def counts(rows: Entity, link: Column[Any], *, description: str) -> Any:
     """Counts by status, an object; its type declares its fields by `count_of` and `count_all`."""
     return planned(CountsPlan(rows, link), description)
@@ -76,6 +93,17 @@ def duration(execution: Row) -> ColumnElement[int]:
     end = func.coalesce(execution[EXECUTION.completed_at], func.now())
     seconds = extract("epoch", end - execution[EXECUTION.started_at])
     return cast(func.round(seconds * number(1000)), BigInteger)
+
+
+def step_duration(step: Row) -> ColumnElement[int]:
+    """Milliseconds from begin to end; null while it runs."""
+    seconds = extract("epoch", step[STEP.completed_at] - step[STEP.started_at])
+    return cast(func.round(seconds * number(1000)), BigInteger)
+
+
+def phases(*, description: str) -> Any:
+    """The phases that an execution has been in."""
+    return planned(PhasesPlan(), description)
 
 
 def total(link: Column[Any], value: Column[Any]) -> Callable[[Row], ColumnElement[Any]]:
@@ -123,6 +151,36 @@ class StepCounts:
     failed: int = count_of(STEP.step_status, StepStatus.FAILED)
     skipped: int = count_of(STEP.step_status, StepStatus.SKIPPED)
     total: int = count_all()
+
+
+@strawberry.type(
+    description="A phase that an execution has been in, with its passes through it counted: what a drawing of the "
+    "workflow needs, of the same size however many steps there are."
+)
+class PhaseProgress:
+    phase: str = column(STEP.phase, description="The name of the phase, as the template has it.")
+    running: int = count_of(STEP.step_status, StepStatus.RUNNING)
+    completed: int = count_of(STEP.step_status, StepStatus.COMPLETED)
+    failed: int = count_of(STEP.step_status, StepStatus.FAILED)
+    total: int = count_all()
+    first_step: int = computed(
+        lambda step: func.min(step[STEP.step_number]),
+        description="The number of the first step in it. Phases come in the order of these.",
+    )
+    last_step: int = computed(
+        lambda step: func.max(step[STEP.step_number]), description="The number of the latest step in it."
+    )
+    first_started_at: datetime = computed(
+        lambda step: func.min(step[STEP.started_at]), description="When the first pass through it began."
+    )
+    last_completed_at: datetime | None = computed(
+        lambda step: func.max(step[STEP.completed_at]),
+        description="When a pass through it last ended; null before any did.",
+    )
+    duration_ms: BigInt = computed(
+        lambda step: func.coalesce(func.sum(step_duration(step)), number(0)),
+        description="Milliseconds that the passes through it took that have ended, all together.",
+    )
 
 
 @strawberry.type(description="A workflow execution in figures, as they are at the moment of asking.")

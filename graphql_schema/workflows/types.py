@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import strawberry
-from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy import Column, ColumnElement, Text, and_, case, cast, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.quality_gates import FINAL_VERDICTS, ApprovalStatus
@@ -35,12 +35,12 @@ from graphql_schema.connections import (
     Templates,
 )
 from graphql_schema.node import Node
-from graphql_schema.planner.entities import Entity, Row, column_at, falling, rising
+from graphql_schema.planner.entities import Entity, Link, Row, column_at, falling, rising
 from graphql_schema.planner.fields import column, computed, group, many, one, one_of, transitions
 from graphql_schema.planner.sql import text_constant
 from graphql_schema.scalars import JSON, BigInt
 from graphql_schema.workflows.drawings import drawing
-from graphql_schema.workflows.figures import WorkflowFigures, duration
+from graphql_schema.workflows.figures import PhaseProgress, WorkflowFigures, duration, phases, step_duration
 from graphql_schema.workflows.waiting import waiting_for
 
 AGENT = agents.c
@@ -102,6 +102,18 @@ def _given(template: Row, key: str) -> ColumnElement[Any]:
     """A part of the spec; SQL's null for JSON's."""
     part = template[TEMPLATE.spec][key]
     return case((func.jsonb_typeof(part) != text_constant("null"), part))
+
+
+def _made_in(execution_id: Column[Any], phase: Column[Any], attempt: Column[Any]) -> Link:
+    """What one pass through a phase made: it names the execution, the phase and the attempt.
+
+    A step that a fork has taken over was done by another execution.
+    """
+    return lambda step, made: and_(
+        made[execution_id] == func.coalesce(step[STEP.source_execution_id], step[STEP.execution_id]),
+        made[phase] == step[STEP.phase],
+        made[attempt] == step[STEP.attempt],
+    )
 
 
 def is_newest_version(template: Row) -> ColumnElement[bool]:
@@ -275,7 +287,19 @@ class WorkflowExecution(Node):
     execution_path: Steps = many(
         STEP.execution_id,
         order=rising(STEP.step_number),
-        description="The passes through phases in the order in which they began.",
+        description="The passes through phases in the order in which they began. There can be many thousand: ask for "
+        "`last: 20` to show where it is, page through the rest, and see `phases` for the whole at a glance.",
+    )
+    phases: list[PhaseProgress] = phases(
+        description="The phases that it has been in, in the order in which it first came to them, with its passes "
+        "through each counted by status. Phases of the template that it has not come to are not among them."
+    )
+    history_path: str = computed(
+        lambda execution: func.concat(
+            text_constant("/executions/"), cast(execution[EXECUTION.execution_id], Text), text_constant("/history.json")
+        ),
+        description="Where this hub sends all that is recorded of it as one JSON document: GET this path, with the "
+        "same bearer token. docs/workflow-history.md tells what is in it.",
     )
     error_log: ErrorLog = many(ERROR.execution_id, description="What went wrong, newest first.")
     tasks: Tasks = many(TASK.execution_id, description="All tasks of the execution, newest first.")
@@ -326,11 +350,22 @@ class WorkflowStep(Node):
         STEP.source_execution_id,
         description="Of a step that a fork has taken over: the UUID of the execution that did it; null otherwise.",
     )
+    duration_ms: BigInt | None = computed(
+        step_duration, description="Milliseconds that it took; null while it is under way."
+    )
     execution: ExecutionRef = one(STEP.execution_id, description="The execution that it is a step of.")
     source_execution: ExecutionRef | None = one(
         _source,
         description="Of a step that a fork has taken over: the execution that did it, whose tasks and gates these are; "
         "null otherwise.",
+    )
+    tasks: Tasks = many(
+        _made_in(TASK.execution_id, TASK.phase, TASK.phase_attempt),
+        description="The tasks that this pass made, newest first: what they were given, who did them, what came of it.",
+    )
+    quality_gates: Gates = many(
+        _made_in(GATE.workflow_execution_id, GATE.phase, GATE.phase_attempt),
+        description="The quality gate that this pass opened, or none: a pass that reopens an earlier one has none.",
     )
 
 

@@ -338,3 +338,18 @@ def test_a_defect_is_not_hidden() -> None:
         raise ZeroDivisionError
     with pytest.raises(ExceptionGroup), ending():
         raise ExceptionGroup("g", [HubUnreachable("x"), ZeroDivisionError()])
+
+
+async def test_a_download_that_is_cut_off_is_told() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n7\r\n{"a":1,\r\n')
+        await writer.drain()
+        writer.close()
+
+    pieces: list[bytes] = []
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        client = HubClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "good")
+        with pytest.raises(HubUnreachable, match=r"did not send all of it.* not whole; ask again"):
+            await client.download("/executions/x/history.json", pieces.append)
+    assert b"".join(pieces) == b'{"a":1,'

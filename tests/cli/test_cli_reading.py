@@ -1,5 +1,6 @@
 """The commands that show something, as processes against a real hub: tables for people, GraphQL's data for programs."""
 
+import json
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -135,6 +136,21 @@ async def test_tasks_are_listed_by_status_agent_and_execution(running_hub: Runni
     of_execution = call_json(running_hub, "tasks", "--execution", execution)
     assert {task["executionId"] for task in nodes(of_execution)} <= {execution}
     assert nodes(call_json(running_hub, "tasks", "--execution", execution, "--agent", agent_id)) == []
+
+
+def test_the_history_of_an_execution_is_written_whole(running_hub: RunningHub, tmp_path: Path) -> None:
+    execution = call_json(running_hub, "workflow", "start", "feature-delivery")["executionId"]
+    told = json.loads(call(running_hub, "workflow", "history", execution))
+    assert (told["format"], told["execution"]["execution_id"]) == ("orchestration-hub/workflow-history", execution)
+    assert told["counts"]["events"] == len(told["events"]) > 0
+    file = tmp_path / "history.json"
+    assert call(running_hub, "workflow", "history", execution, "--output", str(file)) == ""
+    assert json.loads(file.read_bytes())["execution"]["execution_id"] == execution
+    missing = tmp_path / "nothing.json"
+    assert "There is no workflow execution" in refusal(
+        running_hub, "workflow", "history", NOBODY, "--output", str(missing)
+    )
+    assert not missing.exists()
 
 
 async def test_a_task_tells_what_it_waits_for(running_hub: RunningHub, client: HubClient) -> None:

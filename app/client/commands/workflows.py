@@ -1,8 +1,11 @@
-"""`hub workflow start|watch|list|signal|pause|resume|retry|fork|skip|fail|cancel`: workflow executions."""
+"""`hub workflow start|watch|list|history|signal|pause|resume|retry|fork|skip|fail|cancel`: workflow executions."""
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
 from uuid import uuid4
 
 import typer
@@ -14,13 +17,14 @@ from app.client.connection import HubClient
 from app.client.finding import EXECUTION, find, find_id
 from app.client.listing import listing
 from app.client.operations import workflows
+from app.client.options import run
 from app.client.output import moment, out
 from app.client.paging import search
 from app.client.progress import ProgressLines
 from app.client.watching import State, watch
 from app.domain.workflows import ExecutionStatus
 
-app = typer.Typer(no_args_is_help=True, help="Workflow executions: start, watch, list, steer.")
+app = typer.Typer(no_args_is_help=True, help="Workflow executions: start, watch, list, export, steer.")
 
 
 @app.command()
@@ -101,6 +105,22 @@ def list_workflows(
         )
 
     return work
+
+
+@app.command()
+def history(
+    ctx: typer.Context,
+    execution: Execution,
+    output: Annotated[Path | None, typer.Option(help="The file to write; standard output without it.")] = None,
+) -> None:
+    """Write an execution's complete history as JSON: steps, tasks, gates, decisions, costs, errors, all events."""
+
+    async def work(client: HubClient) -> None:
+        execution_id = await find_id(client, EXECUTION, execution)
+        with _whole(output) as file:
+            await client.download(f"/executions/{execution_id}/history.json", file.write)
+
+    run(ctx, work)
 
 
 @app.command()
@@ -185,6 +205,18 @@ def fail(ctx: typer.Context, execution: Execution, reason: GivenReason) -> Chang
 def cancel(ctx: typer.Context, execution: Execution, reason: GivenReason) -> Change:
     """Stop an execution for good; what was completed stays recorded."""
     return _steer(workflows.CANCEL, execution, reason=reason)
+
+
+@contextmanager
+def _whole(output: Path | None) -> Iterator[BinaryIO]:
+    """Standard output, or a file that has its name once it is whole."""
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    part = output.with_name(output.name + ".part")
+    with part.open("wb") as file:
+        yield file
+    part.replace(output)
 
 
 def _steer(operation: str, execution: str, **given: Any) -> Change:

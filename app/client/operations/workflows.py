@@ -56,7 +56,7 @@ PROGRESS = """
 query WorkflowProgress($executionId: ID!) {
   workflow(executionId: $executionId) {
     executionId workflowName executionStatus currentPhase startedAt completedAt version
-    executionPath(first: 100) { nodes { stepNumber phase attempt stepStatus } }
+    executionPath(last: 100) { nodes { stepNumber phase attempt stepStatus } }
     tasks(first: 100) { nodes { taskId title phase status assignedAgent { agentId } } }
     qualityGates(first: 100) {
       nodes {
