@@ -133,7 +133,7 @@ async def _after(session: AsyncConnection, step: Row[Any]) -> Way:
 
 async def _in_time(session: AsyncConnection, visit: Visit[AnyPhase], waiting: Waiting) -> Judgement:
     """The judgement, or what follows from the phase's time-out."""
-    phase, limit = visit.phase, visit.phase.timeout_seconds
+    phase, limit = visit.phase, _limit(visit.phase)
     if limit is None or not await is_over(session, visit.execution.execution_id, visit.step_number, limit):
         return waiting
     if isinstance(phase, WaitPhase) and phase.on_timeout is not None:
@@ -143,6 +143,11 @@ async def _in_time(session: AsyncConnection, visit: Visit[AnyPhase], waiting: Wa
 
 def _visit(execution: Execution, step: Row[Any]) -> Visit[AnyPhase]:
     return Visit(execution, execution.template.phase(step.phase), step.step_number, step.attempt)
+
+
+def _limit(phase: AnyPhase) -> float | None:
+    """Seconds after which a pass that waits has failed. A gate is escalated instead, and waited for."""
+    return None if isinstance(phase, GatePhase) else phase.timeout_seconds
 
 
 async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: Judgement) -> Way:
@@ -164,7 +169,7 @@ async def _record(session: AsyncConnection, visit: Visit[AnyPhase], judgement: J
             next_phase = back_to if back_to is not None else following(visit, leads_to)
             outcome = {**result, "next_phase": next_phase}
             await end_step(session, execution_id, visit.step_number, StepStatus.COMPLETED, outcome)
-            if visit.phase.timeout_seconds is not None or isinstance(visit.phase, WaitPhase):
+            if _limit(visit.phase) is not None or isinstance(visit.phase, WaitPhase):
                 await disarm(session, execution_id)
             detail = {**visit.detail, "outcome": outcome}
             await append(session, str(execution_id), Event(Aggregate.WORKFLOW, "step_completed", ACTOR, detail=detail))
@@ -193,7 +198,7 @@ async def _catch(session: AsyncConnection, visit: Visit[AnyPhase], caught: Caugh
 
 async def _set_timers(session: AsyncConnection, visit: Visit[AnyPhase], waiting: Waiting) -> None:
     execution_id = visit.execution.execution_id
-    seconds = [each for each in (visit.phase.timeout_seconds, waiting.seconds) if each is not None]
+    seconds = [each for each in (_limit(visit.phase), waiting.seconds) if each is not None]
     if seconds:
         await arm(session, execution_id, visit.step_number, min(seconds))
     if waiting.until is not None:

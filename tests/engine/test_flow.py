@@ -1,10 +1,13 @@
 """Phases that steer: branches, loops, waits, time-outs, retries and caught failures."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from app.domain.quality_gates import ApprovalStatus
+from db.queries.executions import wake
 from db.session import Database
 from tests.engine.conftest import StartWorker
 from tests.engine.team import (
@@ -15,6 +18,8 @@ from tests.engine.team import (
     errors_of,
     events_of,
     execution_of,
+    gates_of,
+    human_verdict,
     path_of,
     play,
     start,
@@ -234,6 +239,28 @@ async def test_a_phase_that_takes_too_long_is_tried_again_and_then_caught(
     assert [(error.severity, error.message) for error in await errors_of(database, execution_id)] == [
         ("warning", reason)
     ] * 2
+
+
+async def test_a_gate_that_takes_too_long_is_still_waited_for(
+    engine_database: Database, start_worker: StartWorker
+) -> None:
+    database = engine_database
+    gate = {"name": "sign-off", "kind": "gate", "gate_type": "final_approval", "title": "Sign off"}
+    await store_template(database, "signed", {**gate, "verdict_by": "human", "timeout_seconds": 0.2})
+    await start_worker()
+    execution_id = await start(database, "signed")
+    await until(lambda: gates_of(database, execution_id, "sign-off"))
+    await asyncio.sleep(0.4)
+    await database.transact(lambda session: wake(session, execution_id))
+    handled = await until(lambda: at_rest(database, execution_id))
+    assert handled.execution_status == "running"
+    await human_verdict(database, execution_id, "sign-off", ApprovalStatus.APPROVED)
+    assert await ended(database, execution_id) == "completed"
+
+
+async def at_rest(database: Database, execution_id: UUID) -> Any:
+    row = await execution_of(database, execution_id)
+    return row if row.handled_seq == row.wake_seq and row.lease_owner is None else None
 
 
 async def test_a_task_that_fails_for_good_is_tried_again_as_often_as_the_phase_says(
