@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 
 from app.domain.agents import AgentRole
 from app.domain.decisions import DecisionType
+from app.domain.errors import StaleVersion
 from app.domain.principals import Principal, Role
 from app.domain.quality_gates import ApprovalStatus, ReviewVerdict
 from app.domain.templates import parse_template
@@ -129,10 +130,13 @@ class Team:
         return True
 
     async def do(self, member: Member, task: Row[Any]) -> None:
-        """Start a task that the member has claimed, and answer it."""
+        """Start a task that the member has claimed, and answer it, unless it was cancelled meanwhile."""
         who = principal(member)
         command = StartTask(task.task_id, task.version)
-        task = await self.database.transact(lambda session: start_task(session, who, command))
+        try:
+            task = await self.database.transact(lambda session: start_task(session, who, command))
+        except StaleVersion:
+            return
         self.seen.append(task)
         await self._answer(who, task, self.answers.get(task.task_name, self.default)(task))
 
