@@ -7,8 +7,6 @@ ARGS ?=
 # where the fault campaign begins, and how many executions it runs: make chaos SEED=7 RUNS=20
 SEED ?=
 RUNS ?=
-# tests at once: many wait for processes, so one more than there are cores
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # a part of the benchmarks: make bench ONLY=reads
 ONLY ?=
 
@@ -24,8 +22,8 @@ help: ## list the targets
 up: .venv/installed ## start the hub: database, API and a worker, at http://127.0.0.1:8000 (HUB_HOST, HUB_PORT, HUB_DATA_DIR, HUB_DATABASE_URL)
 	@exec $(BIN)/hub up $(ARGS)
 
-test: .venv/installed ## run all tests, on all cores (ARGS, JOBS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+test: .venv/installed ## run all tests, on all cores (ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: .venv/installed ## check style, types and who imports whom
 	$(BIN)/ruff check .
