@@ -43,7 +43,13 @@ from db.tables.events import event_log
 from db.tables.model_assignments import model_assignments
 from db.tables.quality_gates import gate_reviewers, quality_gates
 from db.tables.tasks import task_progress, tasks
-from db.tables.workflows import workflow_errors, workflow_executions, workflow_steps, workflow_templates
+from db.tables.workflows import (
+    workflow_errors,
+    workflow_executions,
+    workflow_signals,
+    workflow_steps,
+    workflow_templates,
+)
 
 PAGE = 100
 """Records that are read at once: few enough that a page of the largest results is some megabytes."""
@@ -166,6 +172,7 @@ SECTIONS = (
     ),
     Section("model_assignments", model_assignments, _of(ASSIGNMENT.execution_id), (ASSIGNMENT.assignment_id,)),
     Section("messages", agent_messages, _said_meanwhile, (MESSAGE.message_id,)),
+    Section("signals", workflow_signals, _of(workflow_signals.c.execution_id), (workflow_signals.c.signal_id,)),
     Section("errors", workflow_errors, _of(workflow_errors.c.execution_id), (workflow_errors.c.error_id,)),
 )
 """All but the execution and its template, of which there is one each, the decisions, and the events."""

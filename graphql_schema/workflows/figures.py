@@ -162,6 +162,7 @@ class PhaseProgress:
     running: int = count_of(STEP.step_status, StepStatus.RUNNING)
     completed: int = count_of(STEP.step_status, StepStatus.COMPLETED)
     failed: int = count_of(STEP.step_status, StepStatus.FAILED)
+    skipped: int = count_of(STEP.step_status, StepStatus.SKIPPED)
     total: int = count_all()
     first_step: int = computed(
         lambda step: func.min(step[STEP.step_number]),

@@ -37,6 +37,7 @@ ROWS = {
     "decision_evidence": "decision_evidence t WHERE execution_id = :id",
     "model_assignments": "model_assignments t WHERE execution_id = :id ORDER BY assignment_id",
     "messages": "agent_messages t WHERE body = 'heard'",
+    "signals": "workflow_signals t WHERE execution_id = :id",
     "errors": "workflow_errors t WHERE execution_id = :id ORDER BY error_id",
     "decisions": "decisions t WHERE outcome <> 'of the other' ORDER BY decision_id",
     "events": """event_log t WHERE entity_id = CAST(CAST(:id AS uuid) AS text)
@@ -58,6 +59,8 @@ INSERT INTO agent_messages (message_id, from_agent_id, sent_by, body) VALUES (:d
 INSERT INTO workflow_steps (step_id, execution_id, step_number, phase, attempt, step_status, outcome, completed_at)
     SELECT gen_random_uuid(), :execution, n, 'build', n, 'completed', jsonb_build_object('tasks', 'ü'), now()
     FROM generate_series(1, 250) AS n;
+INSERT INTO workflow_signals (signal_id, execution_id, signal_name, payload, sent_by)
+    VALUES (:f, :execution, 'go', jsonb_build_object('far', 7), 'Ann');
 INSERT INTO workflow_steps (step_id, execution_id, step_number, phase, attempt) VALUES (:e, :other, 1, 'build', 1);
 """
 
@@ -81,7 +84,7 @@ async def told(database: Database, client_for: MakeClient) -> UUID:
         outcome="of the other", confidenceScore=1, executionId=str(other_id),
     )  # fmt: skip
     ids = {"gate": gate.gate_id, "decision": UUID(decision_id), "execution": UUID(execution_id), "other": other_id}
-    values = ids | {name: new_id() for name in "abcde"}
+    values = ids | {name: new_id() for name in "abcdef"}
 
     async def add(session: AsyncConnection) -> None:
         for statement in filter(str.strip, MORE.split(";\n")):

@@ -23,7 +23,7 @@ PAGE = f"""query ($id: ID!, $first: Int, $after: Cursor, $last: Int) {{ workflow
     executionPath(first: $first, after: $after, last: $last) {{
         nodes {{ {STEP} }} pageInfo {{ hasNextPage hasPreviousPage endCursor }} }} }} }}"""
 WHOLE = """query ($id: ID!) { workflow(executionId: $id) {
-    phases { phase running completed failed total firstStep lastStep durationMs lastCompletedAt firstStartedAt }
+    phases { phase running completed failed skipped total firstStep lastStep durationMs lastCompletedAt firstStartedAt }
     executionPath(last: 1) { totalCount } } }"""
 BYTES_MAX = 40_000
 """Of a page of 100 steps with all that they show."""
@@ -95,6 +95,7 @@ async def test_the_whole_is_drawn_from_an_aggregate_of_its_phases(reader: Reader
             "running": 0,
             "completed": len([number for number in of_phase if number % 100]),
             "failed": len([number for number in of_phase if number % 100 == 0]),
+            "skipped": 0,
             "total": len(of_phase),
             "firstStep": of_phase[0],
             "lastStep": of_phase[-1],
