@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, and_, bindparam, exists, func, literal, or_, select, text
+from sqlalchemy import Select, Text, and_, bindparam, exists, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -37,7 +37,15 @@ async def next_claimable(
     First is what has the lowest `priority`, of those the oldest. What waits for a person is not offered. A task that
     another transaction is claiming is passed over, so that no two agents wait for each other.
     """
-    statement = (
+    statement = claimable(role, capabilities).with_for_update(key_share=True, skip_locked=True, of=tasks)
+    if task_id is not None:
+        statement = statement.where(tasks.c.task_id == task_id)
+    return (await connection.execute(statement)).first()
+
+
+def claimable(role: str, capabilities: Sequence[str]) -> Select[Any]:
+    """The first task that such an agent may claim. The index gives them in order, so that the search ends at it."""
+    return (
         select(tasks)
         .where(
             # as the index ix_tasks_claimable has it, which gives them in order
@@ -49,11 +57,7 @@ async def next_claimable(
         )
         .order_by(tasks.c.priority, tasks.c.task_id)
         .limit(1)
-        .with_for_update(key_share=True, skip_locked=True, of=tasks)
     )
-    if task_id is not None:
-        statement = statement.where(tasks.c.task_id == task_id)
-    return (await connection.execute(statement)).first()
 
 
 async def has_open_dependencies(connection: AsyncConnection, task_id: UUID) -> bool:
