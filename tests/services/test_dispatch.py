@@ -71,8 +71,9 @@ async def test_a_claim_visits_what_is_pending_and_nothing_that_is_done(database:
         assert raw is not None
         values = [parameters[name] for name in statement.positiontup or ()]
         plan = await raw.fetchval(f"EXPLAIN (FORMAT JSON, COSTS OFF) {statement.string}", *values)
-    scans = {(kind, index) for kind, index in _nodes(plan[0]["Plan"]) if "Scan" in kind}
-    assert scans == {("Index Scan", "ix_tasks_claimable"), ("Index Scan", "pk_tasks")}
+    nodes = list(_nodes(plan[0]["Plan"]))
+    assert ("Index Scan", "ix_tasks_claimable") in nodes
+    assert not {"Sort", "Seq Scan"} & {kind for kind, _ in nodes}
 
 
 def _nodes(plan: dict[str, Any]) -> Any:

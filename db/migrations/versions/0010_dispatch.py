@@ -1,4 +1,7 @@
-"""How tasks are dispatched: priority, time-out, how often they came back, and since when they wait for a person."""
+"""How tasks are dispatched: priority, time-out, how often they came back, since when they wait for a person.
+
+And since when the hub has been there to hear its agents.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,5 +35,12 @@ def upgrade() -> None:
         "tasks",
         ["priority", "task_id"],
         postgresql_where="status = 'pending' AND escalated_at IS NULL",
+    )
+    op.create_table(
+        "upkeep",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("watched_since", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("looked_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_upkeep")),
     )
     op.create_index(op.f("ix_tasks_depends_on"), "tasks", ["depends_on"], postgresql_using="gin")
