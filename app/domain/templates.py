@@ -442,10 +442,10 @@ def _require_unique_names(tasks: Sequence[TaskSpec], path: Where = ()) -> None:
             hint = "names are unique within a phase"
             raise fault("twice", f"two tasks are named {name!r}", hint, (*path, index, "name"))
     for index, task in enumerate(tasks):
-        for place, needed in enumerate(task.depends_on):
-            if needed not in names:
+        for place, other in enumerate(task.depends_on):
+            if other not in names:
                 hint = f"tasks of this phase: {', '.join(names)}"
-                raise fault("unknown", f"{needed!r} is no task", hint, (*path, index, "depends_on", place))
+                raise fault("unknown", f"{other!r} is no task", hint, (*path, index, "depends_on", place))
     placed = {task.name for task in in_order(tasks)}
     for index, task in enumerate(tasks):
         if task.name not in placed:

@@ -37,13 +37,14 @@ async def next_claimable(
     First is what has the lowest `priority`, of those the oldest. What waits for a person is not offered. A task that
     another transaction is claiming is passed over, so that no two agents wait for each other.
     """
-    statement = claimable(role, capabilities).with_for_update(key_share=True, skip_locked=True, of=tasks)
+    statement = claimable(agent_id, role, capabilities).with_for_update(key_share=True, skip_locked=True, of=tasks)
     if task_id is not None:
         statement = statement.where(tasks.c.task_id == task_id)
-    return (await connection.execute(statement)).first()
+    found: Row[Any] | None = (await connection.execute(statement)).first()
+    return found
 
 
-def claimable(role: str, capabilities: Sequence[str]) -> Select[Any]:
+def claimable(agent_id: str, role: str, capabilities: Sequence[str]) -> Select[Any]:
     """The first task that such an agent may claim. The index gives them in order, so that the search ends at it."""
     return (
         select(tasks)

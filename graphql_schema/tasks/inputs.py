@@ -45,8 +45,8 @@ class TaskFields:
     input: JSON | None = optional("What the agent's command is given, a JSON object.")
     priority: int = given("How urgent it is, from 1 to 9; 1 is offered first, of equal ones the oldest.", default=5)
     timeout_seconds: int | None = optional(
-        "After so many seconds the agent ends the command and the attempt fails, 1 or more, a week at most; left out: the "
-        "agent's own limit."
+        "After so many seconds the agent ends the command and the attempt fails, 1 or more, a week at most; left out: "
+        "the agent's own limit."
     )
 
     def described(self) -> CreateTask:

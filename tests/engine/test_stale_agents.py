@@ -174,6 +174,6 @@ async def test_many_silent_agents_are_given_up_in_batches(database: Database, mo
             await fall_silent(database, "dev-4", 1)
         await sleep(0)
 
-    monkeypatch.setattr(stale_agents.asyncio, "sleep", pause)
+    monkeypatch.setattr("app.upkeep.stale_agents.asyncio.sleep", pause)
     assert await sweep_stale_agents(database) == names[:4]
     assert pauses == [0.001, 0.001]

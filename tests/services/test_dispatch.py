@@ -62,7 +62,7 @@ MANY = text(
 
 
 async def test_a_claim_visits_what_is_pending_and_nothing_that_is_done(database: Database) -> None:
-    statement = claimable("developer", ["python"]).compile(dialect=asyncpg.dialect())
+    statement = claimable("james-dev", "developer", ["python"]).compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
     parameters = statement.construct_params()
     async with database.engine.connect() as connection:
         await connection.execute(MANY)
