@@ -12,7 +12,9 @@ import structlog
 import typer
 from structlog.typing import FilteringBoundLogger
 
-from app.agent.runner import AgentOptions, Runner
+from app.agent.process import GRACE_SECONDS
+from app.agent.runner import DRAIN_SECONDS, AgentOptions, Runner
+from app.agent.work import Interrupted
 from app.client.connection import HubClient
 from app.client.options import INTERRUPTED, client_of, ending
 from app.domain.agents import AgentRole
@@ -51,10 +53,40 @@ def run(
     subscription: Annotated[
         bool, typer.Option("--subscription", help="A subscription covers the calls: their cost is recorded as 0.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a run of the command is killed.")] = 3_600,
-    workdir: Annotated[
-        Path, typer.Option(exists=True, file_okay=False, help="The folder that the command runs in.")
-    ] = Path(),
+    task_timeout: Annotated[
+        float,
+        typer.Option(
+            "--task-timeout", "--timeout", min=1, help="Seconds after which a run of the command is ended, at most."
+        ),
+    ] = 3_600,
+    grace: Annotated[
+        float, typer.Option(min=0.1, max=600, help="Seconds that a command has between SIGTERM and SIGKILL.")
+    ] = GRACE_SECONDS,
+    drain: Annotated[
+        float,
+        typer.Option(min=0, max=86_400, help="Seconds that tasks may still take to end when the agent is stopped."),
+    ] = DRAIN_SECONDS,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Each attempt at a task gets a folder of its own in it; what is at hand is noted there too. "
+            "Left out: a folder of the agent's in the user's state folder.",
+            file_okay=False,
+        ),
+    ] = None,
+    run_in: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Run all tasks in this folder (a checkout, for instance) instead."
+        ),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the folders of tasks that succeeded; of others they are kept anyway.")
+    ] = False,
+    interrupted: Annotated[
+        Interrupted,
+        typer.Option(help="What becomes of a task whose command ran when the agent was killed: given back, or failed."),
+    ] = Interrupted.RELEASE,
     until_eof: Annotated[
         bool, typer.Option("--until-eof", help="Stop when standard input ends, as when the parent process has died.")
     ] = False,
@@ -62,7 +94,7 @@ def run(
         "info"
     ),
 ) -> None:
-    """Run an agent until SIGTERM or Ctrl-C: it then gives its tasks back and goes offline."""
+    """Run an agent until SIGTERM or Ctrl-C: it then ends its tasks or gives them back, and goes offline."""
     if log_level not in LOG_LEVELS:
         raise typer.BadParameter(f"log level must be one of {', '.join(LOG_LEVELS)}")
     options = AgentOptions(
@@ -75,12 +107,23 @@ def run(
         provider=provider,
         model=model,
         subscription=subscription,
-        seconds=timeout,
-        folder=workdir.resolve(),
+        seconds=task_timeout,
+        grace=grace,
+        drain=drain,
+        work_dir=(work_dir or _state_folder(agent_id)).resolve(),
+        run_in=run_in.resolve() if run_in is not None else None,
+        keep=keep,
+        interrupted=interrupted,
     )
     log = _logger(log_level).bind(agent=agent_id)
     with ending():
         asyncio.run(_serve(options, client_of(ctx), log, until_eof=until_eof))
+
+
+def _state_folder(agent_id: str) -> Path:
+    """The folder of an agent that was given none, by the XDG convention."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "orchestration-hub" / "agents" / agent_id
 
 
 async def _serve(options: AgentOptions, client: HubClient, log: FilteringBoundLogger, *, until_eof: bool) -> None:

@@ -37,11 +37,22 @@ class Task:
     gate: Mapping[str, Any] | None
     question: Mapping[str, Any]
     given: Mapping[str, Any]
+    phase: str | None = None
+    task_name: str | None = None
+    phase_attempt: int | None = None
+    timeout_seconds: int | None = None
 
     @property
     def key(self) -> str:
         """The idempotency key of this attempt's answer."""
         return f"{self.task_id}:{self.attempt}"
+
+    @property
+    def effect_key(self) -> str:
+        """The key of what the work does outside the hub: the same for every attempt, by whichever agent."""
+        if self.execution_id is None or self.phase is None:
+            return self.task_id
+        return f"{self.execution_id}/{self.phase}/{self.task_name}/{self.phase_attempt}"
 
 
 @dataclass(frozen=True)
@@ -82,8 +93,18 @@ class AgentHub:
         self._client = client
         self._agent_id = agent_id
 
-    async def register(self, role: AgentRole, name: str | None, capabilities: Sequence[str], concurrency: int) -> None:
-        """Begin a new session: the agent is online, and what an earlier process of it held is free again."""
+    async def register(
+        self,
+        role: AgentRole,
+        name: str | None,
+        capabilities: Sequence[str],
+        concurrency: int,
+        kept: Sequence[str] = (),
+    ) -> None:
+        """Begin a new session: the agent is online, and what an earlier process of it held is free again.
+
+        `kept` are the ids of tasks that this process goes on with: they stay the agent's.
+        """
         await self._client.mutate(
             agents.REGISTER,
             {
@@ -92,6 +113,7 @@ class AgentHub:
                 "agentName": name,
                 "capabilities": list(capabilities),
                 "concurrency": concurrency,
+                **({"keepTaskIds": list(kept)} if kept else {}),
             },
         )
 
@@ -146,9 +168,15 @@ class AgentHub:
         await self._client.follow(tasks.CHANGES, {}, receive, connected=connected)
 
     async def claim(self) -> Task | None:
-        """Take the oldest task that fits this agent; None when there is none now."""
+        """Take the task that is next for this agent; None when there is none now."""
         payload = await self._client.mutate(tasks.CLAIM, {"agentId": self._agent_id})
         return _task(payload["task"]) if payload["task"] is not None else None
+
+    async def claimed(self) -> list[Task]:
+        """The tasks that this agent has claimed and not started, as the hub knows them."""
+        agent = (await self._client.execute(tasks.CLAIMED, {"agentId": self._agent_id}))["agent"]
+        nodes = agent["activeTasks"]["nodes"] if agent is not None else []
+        return [_task(found) for found in nodes if TaskStatus[found["status"]] is TaskStatus.ASSIGNED]
 
     async def start(self, task: Task) -> Task:
         """Say that the work begins; the task with its new version and attempt."""
@@ -303,6 +331,10 @@ def _task(found: Mapping[str, Any]) -> Task:
         gate=gate if isinstance(gate, Mapping) else None,
         question=question,
         given=given,
+        phase=found["phase"],
+        task_name=found["taskName"],
+        phase_attempt=found["phaseAttempt"],
+        timeout_seconds=found["timeoutSeconds"],
     )
 
 

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from app.agent.leftovers import group_lives, kill_marked, marked
+
 STDOUT_BYTES = 8 * 2**20
 TAIL_CHARACTERS = 2_000
 LINE_CHARACTERS = 2_000
 GRACE_SECONDS = 3.0
 DRAIN_SECONDS = 2.0
+LOOK_SECONDS = 0.05
+
+MARKS = ("HUB_TASK_ID", "HUB_AGENT_ID")
+"""The variables by which a task's processes are found again, whatever group or session they moved to."""
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -34,28 +40,43 @@ class Finished:
 
 
 class Command:
-    """A command line for `/bin/sh`, its folder, and its time-out in seconds. It may run many times at once."""
+    """A command line for `/bin/sh`, the folder to run it in where a run names none, and its time-out in seconds.
 
-    def __init__(self, line: str, folder: Path, seconds: float) -> None:
+    `grace` is how many seconds it has between SIGTERM and SIGKILL. It may run many times at once.
+    """
+
+    def __init__(self, line: str, folder: Path, seconds: float, grace: float = GRACE_SECONDS) -> None:
         self._line = line
         self._folder = folder
         self._seconds = seconds
         self._groups: set[int] = set()
+        self.grace = grace
 
-    async def run(self, given: bytes, variables: Mapping[str, str], on_line: Callable[[str], None]) -> Finished:
+    async def run(
+        self,
+        given: bytes,
+        variables: Mapping[str, str],
+        on_line: Callable[[str], None],
+        folder: Path | None = None,
+        seconds: float | None = None,
+    ) -> Finished:
         """Run it with `given` on standard input; `on_line` gets each line of standard error.
 
-        A cancellation ends the whole process group (SIGTERM, after some seconds SIGKILL) before it goes on.
+        `seconds` shortens the time-out for this run. A cancellation ends the whole tree of processes (SIGTERM, after
+        the grace SIGKILL) before it goes on.
         """
         started = monotonic()
-        starting = asyncio.create_task(self._start(variables, on_line))
+        limit = min(self._seconds, seconds or self._seconds)
+        marks = {name: variables[name] for name in MARKS if name in variables}
+        ending = _Ending(self.grace, marks)
+        starting = asyncio.create_task(self._start(variables, on_line, folder or self._folder))
         try:
             transport, output = await asyncio.shield(starting)
         except asyncio.CancelledError:
             # let it start: asyncio kills the shell of a start that is cut off without the rest of its group, and may
             # then wait for it for ever (seen on Python 3.11)
             with suppress(OSError):
-                await _end(*await asyncio.shield(starting))
+                await ending.end(*await asyncio.shield(starting))
             raise
         except OSError as error:
             return Finished(127, "", "", 0, fault=f"it could not be started: {error}")
@@ -63,9 +84,9 @@ class Command:
         self._groups.add(group)
         try:
             _feed(transport, given)
-            fault = await output.finish(self._seconds)
+            fault = await output.finish(limit)
         finally:
-            await _end(transport, output)
+            await ending.end(transport, output)
             self._groups.discard(group)
         code = transport.get_returncode()
         return Finished(
@@ -77,14 +98,14 @@ class Command:
         )
 
     async def _start(
-        self, variables: Mapping[str, str], on_line: Callable[[str], None]
+        self, variables: Mapping[str, str], on_line: Callable[[str], None], folder: Path
     ) -> tuple[asyncio.SubprocessTransport, "_Output"]:
         return await asyncio.get_running_loop().subprocess_exec(
             lambda: _Output(on_line),
             "/bin/sh",
             "-c",
             self._line,
-            cwd=self._folder,
+            cwd=folder,
             env=variables,
             # a session of its own: its process group can be ended whole, and Ctrl-C at the terminal is the agent's
             start_new_session=True,
@@ -167,19 +188,39 @@ def _feed(transport: asyncio.SubprocessTransport, given: bytes) -> None:
         pipe.close()
 
 
-async def _end(transport: asyncio.SubprocessTransport, output: _Output) -> None:
-    """Leave nothing behind: the group is asked to end, then killed; the pipes are closed."""
-    group = transport.get_pid()
-    try:
-        if not output.exited.is_set():
-            _signal(group, signal.SIGTERM)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_SECONDS):
-                    await output.exited.wait()
-    finally:
-        _signal(group, signal.SIGKILL)
-        await output.exited.wait()
-        transport.close()
+@dataclass(frozen=True)
+class _Ending:
+    """How a command is ended: whole, with nothing left behind."""
+
+    grace: float
+    marks: Mapping[str, str]
+
+    async def end(self, transport: asyncio.SubprocessTransport, output: _Output) -> None:
+        """The group is asked to end, then killed; the pipes are closed. What moved out of the group dies with it."""
+        group = transport.get_pid()
+        ended_by_itself = output.exited.is_set()
+        try:
+            if not ended_by_itself:
+                _signal(group, signal.SIGTERM)
+                await self._wait(group, output)
+        finally:
+            _signal(group, signal.SIGKILL)
+            await output.exited.wait()
+            transport.close()
+            if self.marks and not ended_by_itself:
+                await asyncio.shield(asyncio.to_thread(self._kill_escaped))
+
+    async def _wait(self, group: int, output: _Output) -> None:
+        """Until the command and every process of its group has ended, but no longer than the grace."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.grace):
+                await output.exited.wait()
+                # no children of ours, so there is nothing to wait on
+                while await asyncio.to_thread(group_lives, group):  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_SECONDS)
+
+    def _kill_escaped(self) -> None:
+        kill_marked(marked(self.marks), self.marks)
 
 
 def _signal(group: int, number: signal.Signals) -> None:

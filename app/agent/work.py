@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from structlog.typing import FilteringBoundLogger
@@ -23,7 +24,10 @@ from app.agent.answers import (
     read_review,
     read_verdict,
 )
+from app.agent.folders import Folders
 from app.agent.hub import AgentHub, Assignment, Task
+from app.agent.journal import Entry, Journal, Stage
+from app.agent.leftovers import end_marked
 from app.agent.persistence import persist
 from app.agent.process import Command, Finished
 from app.agent.reporting import Reporter
@@ -40,6 +44,8 @@ UNNAMED_MODEL = "claude-default"
 LOST = ("CLAIM_LOST", "STALE_VERSION", "ILLEGAL_TRANSITION", "NOT_FOUND")
 """Refusals after which the task is no longer this agent's to answer."""
 
+INTERRUPTED = "the agent's process was killed while the command ran: what it did outside the hub is not known"
+
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 PERCENT = re.compile(r"(?<![\d.])(\d{1,2}(?:\.\d+)?|100(?:\.0+)?)\s?%")
@@ -55,6 +61,13 @@ class _End(Enum):
     STOPPING = "the agent is stopping"
 
 
+class Interrupted(StrEnum):
+    """What becomes of a task whose command ran when the agent's process was killed."""
+
+    RELEASE = "release"
+    FAIL = "fail"
+
+
 @dataclass(frozen=True)
 class Bench:
     """What every task of an agent is done with. `model` and `provider` are the user's word on what the command uses.
@@ -65,18 +78,23 @@ class Bench:
     agent_id: str
     hub: AgentHub
     command: Command
+    folders: Folders
+    journal: Journal
     reporter: Reporter
     stopping: asyncio.Event
     log: FilteringBoundLogger
     provider: Provider
     model: str | None
     subscription: bool
+    interrupted: Interrupted
 
 
 class Work:
-    """One attempt at one task."""
+    """One attempt at one task, from where the journal says that it is."""
 
-    def __init__(self, bench: Bench, task: Task) -> None:
+    def __init__(self, bench: Bench, entry: Entry) -> None:
+        task = entry.task
+        self._entry = entry
         self._bench = bench
         self._hub = bench.hub
         self._log = bench.log.bind(task_id=task.task_id, kind=task.kind.value)
@@ -92,27 +110,78 @@ class Work:
             self._suspected.set()
 
     async def run(self) -> None:
-        """Do it. Expected failures are logged; the task is then another's, or the hub's to give out again."""
+        """Do it. Expected failures are logged; the task is then another's, or the hub's to give out again.
+
+        While the hub is not reachable the task stays in the journal, for the agent's next process.
+        """
         try:
-            self.task = await self._persist(lambda: self._hub.start(self.task))
-            self._log.info("task started", title=self.task.title, attempt=self.task.attempt)
-            assignment = await self._assign_model() if self._bench.model else None
-            finished = await self._run_command()
-            self._answering = True
-            match finished:
-                case _End.STOPPING:
-                    await self._hub.release(self.task, finished.value)
-                    self._log.info("task released", reason=finished.value)
-                case _End.LOST:
-                    self._log.warning("command killed", reason=finished.value)
-                case Finished():
-                    await self._answer(finished, assignment)
+            await self._go_on()
+            self._bench.journal.forget(self.task.task_id)
         except HubRefused as refusal:
-            self._log.warning("task lost", code=refusal.code, reason=refusal.message)
+            self._lost_to(refusal)
         except HubUnreachable as error:
-            self._log.error("task not answered", reason=str(error))
+            self._log.error("task not answered, it is kept for the agent's next start", reason=str(error))
         except HubFault as fault:
             await self._give_back(str(fault))
+            self._bench.journal.forget(self.task.task_id)
+
+    async def _go_on(self) -> None:
+        match self._entry.stage:
+            case Stage.CLAIMED:
+                await self._begin()
+            case Stage.RUNNING:
+                await self._after_interruption()
+            case Stage.FINISHED:
+                self._answering = True
+                assignment = await self._assign_model() if self._bench.model else None
+                self._log.info("delivering a result that was kept", attempt=self.task.attempt)
+                if self._entry.finished is not None:
+                    await self._answer(self._entry.finished, assignment)
+
+    async def _begin(self) -> None:
+        """Start the task and run its command; the end of each step is on the disk before the next begins."""
+        self._note(Stage.CLAIMED)
+        self.task = await self._persist(lambda: self._hub.start(self.task))
+        self._note(Stage.RUNNING)
+        self._log.info("task started", title=self.task.title, attempt=self.task.attempt)
+        assignment = await self._assign_model() if self._bench.model else None
+        finished = await self._run_command()
+        self._answering = True
+        match finished:
+            case _End.STOPPING:
+                await self._hub.release(self.task, finished.value)
+                self._log.info("task released", reason=finished.value)
+            case _End.LOST:
+                self._log.warning("command killed", reason=finished.value)
+            case Finished():
+                self._note(Stage.FINISHED, finished)
+                await self._answer(finished, assignment)
+
+    async def _after_interruption(self) -> None:
+        """The agent's process was killed while the command ran: end what is left of it, and tell the hub."""
+        self._answering = True
+        left = await asyncio.to_thread(end_marked, self._marks(), self._bench.command.grace)
+        self._log.warning("the agent was killed while the command ran", processes_left=left)
+        if self._bench.interrupted is Interrupted.FAIL:
+            await self._persist(lambda: self._hub.fail(self.task, INTERRUPTED))
+        else:
+            await self._persist(lambda: self._hub.release(self.task, INTERRUPTED))
+
+    def _lost_to(self, refusal: HubRefused) -> None:
+        """The task is no longer this agent's: what its command did answer is set aside, for people to read."""
+        self._log.warning("task lost", code=refusal.code, reason=refusal.message)
+        if self._entry.stage is Stage.FINISHED:
+            kept = self._bench.journal.set_aside(self.task.task_id)
+            self._log.warning("the result was not taken, it is kept on disk", file=str(kept))
+        else:
+            self._bench.journal.forget(self.task.task_id)
+
+    def _note(self, stage: Stage, finished: Finished | None = None) -> None:
+        self._entry = Entry(self.task, stage, finished)
+        self._bench.journal.write(self._entry)
+
+    def _marks(self) -> dict[str, str]:
+        return {"HUB_TASK_ID": self.task.task_id, "HUB_AGENT_ID": self._bench.agent_id}
 
     async def _give_back(self, reason: str) -> None:
         """The hub cannot take what the agent says: release the task, after a pause that keeps this from spinning."""
@@ -125,7 +194,7 @@ class Work:
         """Run the command until it ends, the hub takes the task away, or the agent stops."""
         given = json.dumps(self.task.given, ensure_ascii=False).encode()
         with self._bench.reporter.working_on(self.task):
-            running = asyncio.create_task(self._bench.command.run(given, self._variables(), self._hear))
+            running = asyncio.create_task(self._command(given))
             lost = asyncio.create_task(self._lost())
             stopping = asyncio.create_task(self._bench.stopping.wait())
             others = [lost, stopping, asyncio.create_task(self._tell()), asyncio.create_task(self._look())]
@@ -142,15 +211,28 @@ class Work:
             return running.result()
         return _End.LOST if not lost.cancelled() else _End.STOPPING
 
-    def _variables(self) -> dict[str, str]:
+    async def _command(self, given: bytes) -> Finished:
+        try:
+            folder = self._bench.folders.make(self.task)
+        except OSError as error:
+            return Finished(127, "", "", 0, fault=f"its folder could not be made: {error}")
+        variables = self._variables(folder)
+        return await self._bench.command.run(given, variables, self._hear, folder, self.task.timeout_seconds)
+
+    def _variables(self, folder: Path) -> dict[str, str]:
         """The command's environment: the agent's own, without what is meant for the hub and its clients only."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
-        return inherited | {
-            "HUB_TASK_ID": self.task.task_id,
-            "HUB_EXECUTION_ID": self.task.execution_id or "",
-            "HUB_AGENT_ID": self._bench.agent_id,
-            "HUB_IDEMPOTENCY_KEY": self.task.key,
-        }
+        return (
+            inherited
+            | self._marks()
+            | {
+                "HUB_EXECUTION_ID": self.task.execution_id or "",
+                "HUB_PHASE": self.task.phase or "",
+                "HUB_ATTEMPT": str(self.task.attempt),
+                "HUB_IDEMPOTENCY_KEY": self.task.effect_key,
+                "HUB_TASK_DIR": str(folder),
+            }
+        )
 
     async def _lost(self) -> None:
         """Return when the hub has taken the task away."""
@@ -210,6 +292,7 @@ class Work:
             return
         self._bench.reporter.completed(finished.duration_ms)
         self._log.info("task answered", milliseconds=finished.duration_ms)
+        await asyncio.to_thread(self._bench.folders.answered, self.task)
 
     def _reply(self, value: Any) -> Callable[[], Awaitable[None]]:
         """How to send the value as the answer to a task of this kind. Raises `UnusableAnswer`."""

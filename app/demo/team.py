@@ -134,7 +134,7 @@ class Team:
         command = self._pm_command if member.role is AgentRole.PM else self._agent_command
         with self._log_file(member.agent_id).open("wb") as log:
             return await asyncio.create_subprocess_exec(
-                *_agent_line(member, command, self._folder, capabilities),
+                *_agent_line(member, command, self._folder, self._logs / "agents", capabilities),
                 # the agents stop when this pipe closes, be it that the demo was killed
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
@@ -189,10 +189,10 @@ async def whole(starting: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-def _agent_line(member: Member, command: str, folder: Path, capabilities: Sequence[str]) -> list[str]:
+def _agent_line(member: Member, command: str, folder: Path, work_dir: Path, capabilities: Sequence[str]) -> list[str]:
     return [
         *(sys.executable, "-P", "-m", "app.agent", "run"),
         *("--id", member.agent_id, "--role", member.role.value, "--command", command),
-        *("--workdir", str(folder), "--log-level", "warning", "--until-eof"),
+        *("--run-in", str(folder), "--work-dir", str(work_dir), "--log-level", "warning", "--until-eof"),
         *capabilities,
     ]

@@ -15,7 +15,8 @@ from app.domain.rules import Range
 
 AGENT_ID_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$"
 AGENT_ID_MAX = 100
-CONCURRENCY = Range(1, 64)
+CONCURRENCY_MAX = 64
+CONCURRENCY = Range(1, CONCURRENCY_MAX)
 CAPABILITIES_MAX = 100
 MESSAGE_MAX = 10_000
 """Characters of a message."""

@@ -4,7 +4,13 @@ from enum import StrEnum
 
 from app.domain.errors import Blocked
 from app.domain.machines import Machine
+from app.domain.rules import Range
 
+PRIORITY = Range(1, 9)
+"""1 is done first."""
+TIMEOUT_SECONDS = Range(1, 604_800)
+MAX_RELEASES = 10
+"""So often a task may come back to the pool; once more, and it waits for a person."""
 REASON_MAX = 2_000
 """Characters of a reason or a progress message, which go into events."""
 
@@ -45,8 +51,13 @@ HELD = (TaskStatus.ASSIGNED, TaskStatus.RUNNING)
 """The statuses in which an agent has the task at hand; they count towards its concurrency."""
 
 
-def require_retryable(status: TaskStatus) -> None:
-    """Raise `IllegalTransition` or `Blocked` unless the task has failed: what is at hand is released, not retried."""
+def require_retryable(status: TaskStatus, *, escalated: bool = False) -> None:
+    """Raise `IllegalTransition` or `Blocked` unless the task has failed, or was `escalated` while it was pending.
+
+    What is at hand is released, not retried.
+    """
+    if status is TaskStatus.PENDING and escalated:
+        return
     TASK_MACHINE.require(status, TaskStatus.PENDING)
     if status is not TaskStatus.FAILED:
         raise Blocked(

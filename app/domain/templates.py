@@ -39,7 +39,8 @@ class TaskSpec(Part):
     """One piece of work: who can do it, how hard it is, and what it is given.
 
     `uses` names earlier phases whose results are put into the task's input. After `max_failures` failures the phase
-    fails; a task that an agent released does not count.
+    fails; a task that an agent released does not count. `depends_on` names tasks of the same phase that come first,
+    `priority` 1 is offered before 9, `timeout_seconds` bounds one attempt.
     """
 
     name: Name
@@ -51,6 +52,9 @@ class TaskSpec(Part):
     input: dict[str, Any] = Field(default_factory=dict)
     uses: tuple[Name, ...] = ()
     max_failures: int = Field(default=3, ge=1, le=10)
+    priority: int = Field(default=5, ge=1, le=9)
+    timeout_seconds: int | None = Field(default=None, ge=1, le=604_800)
+    depends_on: tuple[Name, ...] = Field(default=(), max_length=TASKS_MAX)
 
 
 class DecisionPhase(Phase):
@@ -67,6 +71,13 @@ class TaskPhase(Phase):
 
     kind: Literal["task"]
     task: TaskSpec
+
+    @model_validator(mode="after")
+    def _alone(self) -> "TaskPhase":
+        if self.task.depends_on:
+            hint = "tasks of one phase wait for each other in a phase of kind parallel"
+            raise fault("alone", "there is no other task in this phase", hint, ("task", "depends_on"))
+        return self
 
 
 class ParallelPhase(Phase):
@@ -430,6 +441,24 @@ def _require_unique_names(tasks: Sequence[TaskSpec], path: Where = ()) -> None:
         if name in names[:index]:
             hint = "names are unique within a phase"
             raise fault("twice", f"two tasks are named {name!r}", hint, (*path, index, "name"))
+    for index, task in enumerate(tasks):
+        for place, other in enumerate(task.depends_on):
+            if other not in names:
+                hint = f"tasks of this phase: {', '.join(names)}"
+                raise fault("unknown", f"{other!r} is no task", hint, (*path, index, "depends_on", place))
+    placed = {task.name for task in in_order(tasks)}
+    for index, task in enumerate(tasks):
+        if task.name not in placed:
+            message = f"the task {task.name!r} waits for itself, or for tasks that wait for each other"
+            raise fault("circle", message, "break the circle", (*path, index, "depends_on"))
+
+
+def in_order(tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
+    """The tasks, each after those that it depends on; without those of a circle, and those behind one."""
+    placed: dict[str, TaskSpec] = {}
+    while ready := [t for t in tasks if t.name not in placed and placed.keys() >= set(t.depends_on)]:
+        placed |= {task.name: task for task in ready}
+    return list(placed.values())
 
 
 def _references(phase: AnyPhase) -> list[tuple[Where, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +12,7 @@ from app.domain.agents import (
     AGENT_MACHINE,
     CAPABILITIES_MAX,
     CONCURRENCY,
+    CONCURRENCY_MAX,
     ONLINE,
     AgentRole,
     AgentStatus,
@@ -45,10 +47,14 @@ class RegisterAgent:
     capabilities: Sequence[str] = ()
     concurrency: int = 1
     extension_config: Mapping[str, Any] = field(default_factory=dict)
+    keep_task_ids: Sequence[UUID] = ()
 
 
 async def register_agent(session: AsyncConnection, principal: Principal, command: RegisterAgent) -> Row[Any]:
     """Create the agent, or begin a new session of a known one, which gives back what its earlier process held.
+
+    Of that it keeps the tasks that the new process says it goes on with; ids of tasks that it does not hold are of no
+    effect, since the hub may have taken them away in the meantime.
 
     Raises `InvalidInput`, and `Forbidden` when an agent would give itself another role, or that of the PM.
     """
@@ -65,10 +71,11 @@ async def register_agent(session: AsyncConnection, principal: Principal, command
         )
         await touch_report(session, command.agent_id)
         return row
-    await release_tasks_of(session, [command.agent_id], principal.name, "the agent registered anew")
+    given_back = ([command.agent_id], principal.name, "the agent registered anew", command.keep_task_ids)
+    await release_tasks_of(session, *given_back)
     row = await amend(session, AGENT, command.agent_id, "registered", principal.name, values=values)
     # and what was being claimed for the earlier process while we began
-    await release_tasks_of(session, [command.agent_id], principal.name, "the agent registered anew")
+    await release_tasks_of(session, *given_back)
     await touch_report(session, command.agent_id)
     if AgentStatus(row.status) in ONLINE:
         await follow_load(session, command.agent_id, principal.name)
@@ -92,6 +99,7 @@ def _require_own_role(principal: Principal, role: AgentRole, known: Row[Any] | N
 
 def _checked(command: RegisterAgent) -> dict[str, Any]:
     check_agent_id(command.agent_id)
+    bounded_list("keepTaskIds", command.keep_task_ids, CONCURRENCY_MAX)
     return _values(
         command.agent_name or command.agent_id,
         command.agent_role,

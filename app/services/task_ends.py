@@ -12,10 +12,10 @@ from app.domain.errors import StaleVersion
 from app.domain.principals import Principal
 from app.domain.rules import clean_text, required_text
 from app.domain.tasks import HELD, REASON_MAX, TaskStatus, require_retryable
-from app.services.tasks import let_go, require_unended, task_detail
+from app.services.tasks import UNESCALATED, cancel_dependants, let_go, require_unended, task_detail
 from app.services.workload import follow_load
 from db.queries import tasks as queries
-from db.queries.changes import read, transition
+from db.queries.changes import amend, read, transition
 from db.queries.entities import TASK
 
 
@@ -31,25 +31,31 @@ class RetryTask:
 async def retry_task(session: AsyncConnection, principal: Principal, command: RetryTask) -> Row[Any]:
     """Failed → pending, free for any agent that fits; `failures` stays, what the failed attempt left goes.
 
-    Raises `InvalidInput`, `NotFound`, `StaleVersion`, `IllegalTransition`; `Blocked` while an agent holds it, or
-    when its execution has ended.
+    What waits for a person because it came back too often is offered again, and may come back as often anew.
+    Raises `InvalidInput`, `NotFound`, `StaleVersion`, `IllegalTransition`; `Blocked` while an agent holds it, or when
+    its execution has ended.
     """
     reason = clean_text("reason", command.reason, REASON_MAX)
     task = await read(session, TASK, command.task_id, lock=True)
     if task.version != command.expected_version:
         raise StaleVersion(TASK.kind, task.task_id, command.expected_version, task.version)
-    require_retryable(TaskStatus(task.status))
+    require_retryable(TaskStatus(task.status), escalated=task.escalated_at is not None)
     counted = {"failures": task.failures, "max_failures": task.max_failures}
-    retried = await transition(
-        session,
-        TASK,
-        task.task_id,
-        TaskStatus.PENDING,
-        "retried",
-        principal.name,
-        values={"assigned_agent_id": None, "started_at": None, "completed_at": None, "result": None},
-        detail=task_detail(task) | counted | {"reason": reason},
-    )
+    detail = task_detail(task) | counted | {"reason": reason}
+    anew = {**UNESCALATED, "releases": 0}
+    if TaskStatus(task.status) is TaskStatus.PENDING:
+        retried = await amend(session, TASK, task.task_id, "retried", principal.name, values=anew, detail=detail)
+    else:
+        retried = await transition(
+            session,
+            TASK,
+            task.task_id,
+            TaskStatus.PENDING,
+            "retried",
+            principal.name,
+            values=anew | {"assigned_agent_id": None, "started_at": None, "completed_at": None, "result": None},
+            detail=detail,
+        )
     await let_go(session, principal.name, task)
     if task.execution_id is not None:
         await require_unended(session, task.execution_id)
@@ -73,7 +79,8 @@ async def cancel_task(session: AsyncConnection, principal: Principal, command: C
     reason = required_text("reason", command.reason, REASON_MAX)
     task = await read(session, TASK, command.task_id, lock=True)
     cancelled = await _cancel(session, task, principal.name, reason, command.expected_version)
-    await let_go(session, principal.name, task)
+    waiting = await cancel_dependants(session, cancelled, principal.name)
+    await let_go(session, principal.name, task, waiting)
     return cancelled
 
 
@@ -104,6 +111,6 @@ async def _cancel(
         "cancelled",
         actor,
         expected_version=expected_version,
-        values={"completed_at": func.clock_timestamp()},
+        values={"completed_at": func.clock_timestamp(), **UNESCALATED},
         detail=task_detail(task) | {"reason": reason},
     )

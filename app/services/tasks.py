@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, null
+from sqlalchemy import Text, case, func, literal, null
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +24,7 @@ from app.domain.ids import new_id
 from app.domain.json_schemas import ANYTHING, CONTEXT, check_json
 from app.domain.principals import Principal
 from app.domain.rules import NAME_MAX, PERCENT, TEN_POINT, bounded_list, clean_text, required_text
-from app.domain.tasks import HELD, REASON_MAX, TASK_MACHINE, TaskKind, TaskStatus
+from app.domain.tasks import HELD, PRIORITY, REASON_MAX, TASK_MACHINE, TIMEOUT_SECONDS, TaskKind, TaskStatus
 from app.domain.workflows import ENDED
 from app.services.assignment_ends import end_assignments
 from app.services.workload import follow_load
@@ -42,8 +42,23 @@ ANSWERED_BY = {
 }
 
 
-RELEASED = {"assigned_agent_id": None, "started_at": None}
-"""What is changed of a task that is given back, beside its status."""
+def released(reason: str) -> dict[str, Any]:
+    """What is changed of a task that is given back, beside its status; once too often, it waits for a person."""
+    back = tasks.c.releases + 1
+    too_often = back > tasks.c.max_releases
+    why = func.concat("given back ", back, " times, the last time because: ", literal(reason or UNTOLD, Text))
+    return {
+        "assigned_agent_id": None,
+        "started_at": None,
+        "releases": back,
+        "release_reason": reason or UNTOLD,
+        "escalated_at": case((too_often, func.clock_timestamp()), else_=null()),
+        "escalation_reason": case((too_often, why), else_=null()),
+    }
+
+
+UNTOLD = "no reason was given"
+UNESCALATED = {"escalated_at": None, "escalation_reason": None}
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,8 @@ class CreateTask:
     complexity: int = 5
     depends_on: Sequence[UUID] = ()
     input: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 5
+    timeout_seconds: int | None = None
 
 
 async def create_task(session: AsyncConnection, principal: Principal, command: CreateTask) -> Row[Any]:
@@ -76,6 +93,8 @@ def task_values(command: CreateTask) -> dict[str, Any]:
     bounded_list("requiredCapabilities", command.required_capabilities, 50)
     bounded_list("dependsOn", command.depends_on, 200)
     TEN_POINT.check("complexity", command.complexity)
+    PRIORITY.check("priority", command.priority)
+    TIMEOUT_SECONDS.check("timeoutSeconds", command.timeout_seconds)
     return {
         "task_id": new_id(),
         "title": required_text("title", command.title, NAME_MAX),
@@ -87,6 +106,8 @@ def task_values(command: CreateTask) -> dict[str, Any]:
         "complexity": command.complexity,
         "depends_on": list(command.depends_on),
         "input": check_json("input", dict(command.input), CONTEXT),
+        "priority": command.priority,
+        "timeout_seconds": command.timeout_seconds,
     }
 
 
@@ -169,6 +190,11 @@ async def _check_named(session: AsyncConnection, command: ClaimTask, found: Row[
     if TaskStatus(task.status) in HELD:
         raise ClaimLost(f"The task {task.task_id} is held by {task.assigned_agent_id}. Nothing was changed.")
     TASK_MACHINE.require(TaskStatus(task.status), TaskStatus.ASSIGNED)
+    if task.escalated_at is not None:
+        raise Blocked(
+            f"The task {task.task_id} waits for a person: {task.escalation_reason}. Nothing was changed; taskRetry "
+            "offers it again, taskCancel ends it."
+        )
     if await queries.has_open_dependencies(session, task.task_id):
         raise Blocked(f"The task {task.task_id} waits for tasks that it depends on. Nothing was changed.")
     if task.required_agent_id not in (None, agent.agent_id):
@@ -294,10 +320,14 @@ async def fail_task(session: AsyncConnection, principal: Principal, command: Fai
     reason = required_text("reason", command.reason)
     check_json("result", command.result, ANYTHING)
     task = await held_task(session, principal, command.task_id)
+    for_good = task.failures + 1 >= task.max_failures
+    why = f"failed {task.failures + 1} times, the last time with: {reason[:500]}"
     values = {
         "failures": tasks.c.failures + 1,
         "completed_at": func.clock_timestamp(),
         "result": {"error": reason, "output": command.result},
+        "escalated_at": func.clock_timestamp() if for_good else None,
+        "escalation_reason": why if for_good else None,
     }
     failed = await transition(
         session,
@@ -310,8 +340,43 @@ async def fail_task(session: AsyncConnection, principal: Principal, command: Fai
         values=values,
         detail=task_detail(task) | {"reason": reason[:500]},
     )
-    await let_go(session, principal.name, task)
+    await tell_escalated(session, principal.name, [failed])
+    waiting = await cancel_dependants(session, failed, principal.name) if for_good else []
+    await let_go(session, principal.name, task, waiting)
     return failed
+
+
+async def tell_escalated(session: AsyncConnection, actor: str, changed: Collection[Row[Any]]) -> None:
+    """An event for each of the tasks that waits for a person from now on."""
+    for task in changed:
+        if task.escalated_at is not None:
+            counted = {"failures": task.failures, "releases": task.releases, "reason": task.escalation_reason}
+            event = Event(Aggregate.TASK, "escalated", actor, Retention.AUDIT, detail=task_detail(task) | counted)
+            await append(session, str(task.task_id), event)
+
+
+async def cancel_dependants(session: AsyncConnection, task: Row[Any], actor: str) -> list[Row[Any]]:
+    """Cancel what waits for a task that will not be completed, and what waits for that; those tasks.
+
+    Nobody has them at hand; their executions are the caller's to wake, after agents were locked.
+    """
+    ended, cancelled = [task], []
+    for cause in ended:
+        reason = f"the task {cause.title!r} that it depends on is {cause.status.upper()} for good"
+        for waiting in await queries.pending_dependants(session, cause.task_id):
+            done = await transition(
+                session,
+                TASK,
+                waiting.task_id,
+                TaskStatus.CANCELLED,
+                "cancelled",
+                actor,
+                values={"completed_at": func.clock_timestamp(), **UNESCALATED},
+                detail=task_detail(waiting) | {"reason": reason},
+            )
+            ended.append(done)
+            cancelled.append(done)
+    return cancelled
 
 
 @dataclass(frozen=True)
@@ -331,7 +396,7 @@ async def release_task(session: AsyncConnection, principal: Principal, command: 
         raise ClaimLost(
             f"The task {task.task_id} is {task.status.upper()}; there is nothing to release. Nothing was changed."
         )
-    released = await transition(
+    given_back = await transition(
         session,
         TASK,
         task.task_id,
@@ -339,26 +404,30 @@ async def release_task(session: AsyncConnection, principal: Principal, command: 
         "released",
         principal.name,
         expected_version=command.expected_version,
-        values=RELEASED,
+        values=released(reason),
         detail=task_detail(task) | {"reason": reason},
     )
     await end_assignments(session, [task.task_id], principal.name)
+    await tell_escalated(session, principal.name, [given_back])
     await let_go(session, principal.name, task)
-    return released
+    return given_back
 
 
-async def release_tasks_of(session: AsyncConnection, agent_ids: Collection[str], actor: str, reason: str) -> int:
-    """Give back every task that the agents hold, and end the models' work on them; how many there were.
+async def release_tasks_of(
+    session: AsyncConnection, agent_ids: Collection[str], actor: str, reason: str, kept: Collection[UUID] = ()
+) -> int:
+    """Give back every task that the agents hold, but for those `kept`, and end the models' work on them; how many.
 
     The agents' status is the caller's to set.
     """
-    held = await queries.held_by(session, agent_ids)
+    held = [task for task in await queries.held_by(session, agent_ids) if task.task_id not in kept]
     if held:
         details = {str(task.task_id): task_detail(task) | {"reason": reason} for task in held}
-        await transition_all(
-            session, TASK, held, TaskStatus.PENDING, "released", actor, values=RELEASED, details=details
+        given_back = await transition_all(
+            session, TASK, held, TaskStatus.PENDING, "released", actor, values=released(reason), details=details
         )
         await end_assignments(session, [task.task_id for task in held], actor)
+        await tell_escalated(session, actor, given_back)
     return len(held)
 
 
@@ -370,16 +439,23 @@ async def held_task(session: AsyncConnection, principal: Principal, task_id: UUI
     task = await read(session, TASK, task_id, lock=True)
     if principal.agent_id is not None and task.assigned_agent_id != principal.agent_id:
         holder = task.assigned_agent_id or "nobody"
-        raise ClaimLost(f"The task {task_id} is held by {holder}, not by {principal.agent_id}. Nothing was changed.")
+        back = f" It was given back because: {task.release_reason}." if task.release_reason else ""
+        raise ClaimLost(
+            f"The task {task_id} is {task.status.upper()} and held by {holder}, not by {principal.agent_id}.{back} "
+            "Nothing was changed; stop the work on it."
+        )
     return task
 
 
-async def let_go(session: AsyncConnection, actor: str, task: Row[Any]) -> None:
-    """After a task left its agent's hands: the agent's status follows, the execution looks again."""
+async def let_go(session: AsyncConnection, actor: str, task: Row[Any], others: Collection[Row[Any]] = ()) -> None:
+    """After a task left its agent's hands: the agent's status follows, the execution looks again.
+
+    So do the executions of `others` that changed with it.
+    """
     if task.assigned_agent_id is not None:
         await follow_load(session, task.assigned_agent_id, actor)
-    if task.execution_id is not None:
-        await wake(session, task.execution_id)
+    for execution_id in sorted({row.execution_id for row in (task, *others) if row.execution_id is not None}):
+        await wake(session, execution_id)
 
 
 def task_detail(task: Row[Any], agent_id: str | None = None) -> dict[str, Any]:

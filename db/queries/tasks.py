@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, and_, bindparam, exists, func, literal, or_, select, text
+from sqlalchemy import Select, Text, and_, bindparam, exists, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -32,26 +32,33 @@ def _dependencies_open() -> Any:
 async def next_claimable(
     connection: AsyncConnection, agent_id: str, role: str, capabilities: Sequence[str], task_id: UUID | None = None
 ) -> Row[Any] | None:
-    """Lock and return the oldest pending task that fits agent, role and capabilities; None when there is none.
+    """Lock and return the pending task that fits agent, role and capabilities and is first; None when there is none.
 
-    A task that another transaction is claiming is passed over, so that no two agents wait for each other.
+    First is what has the lowest `priority`, of those the oldest. What waits for a person is not offered. A task that
+    another transaction is claiming is passed over, so that no two agents wait for each other.
     """
-    statement = (
+    statement = claimable(agent_id, role, capabilities).with_for_update(key_share=True, skip_locked=True, of=tasks)
+    if task_id is not None:
+        statement = statement.where(tasks.c.task_id == task_id)
+    found: Row[Any] | None = (await connection.execute(statement)).first()
+    return found
+
+
+def claimable(agent_id: str, role: str, capabilities: Sequence[str]) -> Select[Any]:
+    """The first task that such an agent may claim. The index gives them in order, so that the search ends at it."""
+    return (
         select(tasks)
         .where(
-            tasks.c.status == TaskStatus.PENDING.value,
+            # as the index ix_tasks_claimable has it, which gives them in order
+            text("status = 'pending' AND escalated_at IS NULL"),
             or_(tasks.c.required_role.is_(None), tasks.c.required_role == role),
             or_(tasks.c.required_agent_id.is_(None), tasks.c.required_agent_id == agent_id),
             tasks.c.required_capabilities.contained_by(literal(list(capabilities), ARRAY(Text))),
             ~_dependencies_open(),
         )
-        .order_by(tasks.c.task_id)
+        .order_by(tasks.c.priority, tasks.c.task_id)
         .limit(1)
-        .with_for_update(key_share=True, skip_locked=True, of=tasks)
     )
-    if task_id is not None:
-        statement = statement.where(tasks.c.task_id == task_id)
-    return (await connection.execute(statement)).first()
 
 
 async def has_open_dependencies(connection: AsyncConnection, task_id: UUID) -> bool:
@@ -111,6 +118,13 @@ async def open_of_phase(connection: AsyncConnection, execution_id: UUID, phase: 
     ).all()
 
 
+async def pending_dependants(connection: AsyncConnection, task_id: UUID) -> Sequence[Row[Any]]:
+    """The pending tasks that wait for this one, locked, in the order of their ids."""
+    waits = tasks.c.depends_on.contains(literal([task_id], ARRAY(PG_UUID)))
+    statement = select(tasks).where(waits, tasks.c.status == TaskStatus.PENDING.value).order_by(tasks.c.task_id)
+    return (await connection.execute(statement.with_for_update(key_share=True))).all()
+
+
 async def has_decision(connection: AsyncConnection, decision_id: UUID) -> bool:
     """Whether there is such a decision."""
     found = await connection.execute(select(decisions.c.decision_id).where(decisions.c.decision_id == decision_id))
@@ -140,12 +154,13 @@ INSERT_TASKS = (
         WITH given AS (
             SELECT * FROM ROWS FROM (jsonb_to_recordset(:rows) AS (
                 task_id uuid, title text, description text, decision_id uuid, execution_id uuid, required_role text,
-                required_capabilities text[], complexity int, depends_on uuid[], input jsonb)) WITH ORDINALITY
+                required_capabilities text[], complexity int, depends_on uuid[], input jsonb, priority int,
+                timeout_seconds int)) WITH ORDINALITY
         ), changed AS (
             INSERT INTO tasks (task_id, title, description, decision_id, execution_id, required_role,
-                required_capabilities, complexity, depends_on, input)
+                required_capabilities, complexity, depends_on, input, priority, timeout_seconds)
             SELECT task_id, title, description, decision_id, execution_id, required_role,
-                required_capabilities, complexity, depends_on, input
+                required_capabilities, complexity, depends_on, input, priority, timeout_seconds
             FROM given ORDER BY ordinality
             RETURNING *
         ), logged AS (

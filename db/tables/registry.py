@@ -10,6 +10,7 @@ from db.tables import (
     model_assignments,
     quality_gates,
     tasks,
+    upkeep,
     workflows,
 )
 from db.tables.base import metadata
@@ -25,5 +26,6 @@ __all__ = [
     "model_assignments",
     "quality_gates",
     "tasks",
+    "upkeep",
     "workflows",
 ]

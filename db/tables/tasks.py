@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from app.domain.agents import AgentRole
 from app.domain.rules import NOT_NEGATIVE, PERCENT, TEN_POINT
-from app.domain.tasks import TASK_MACHINE, TaskKind, TaskStatus
+from app.domain.tasks import MAX_RELEASES, PRIORITY, TASK_MACHINE, TIMEOUT_SECONDS, TaskKind, TaskStatus
 from db.tables.base import (
     enum_column,
     json_column,
@@ -60,6 +60,17 @@ tasks = Table(
     Column("max_failures", Integer, nullable=False, server_default="3"),
     # the token under which the answer came: its id, or its name
     Column("answered_in_session", Text),
+    # how often it came back to the pool, and why it last did
+    Column("releases", Integer, nullable=False, server_default="0"),
+    Column("max_releases", Integer, nullable=False, server_default=str(MAX_RELEASES)),
+    Column("release_reason", Text),
+    # 1 is claimed first
+    Column("priority", Integer, nullable=False, server_default="5"),
+    # how long one run of the agent's command may take
+    Column("timeout_seconds", Integer),
+    # since when it waits for a person, and why: it failed, or came back to the pool, too often
+    timestamp("escalated_at"),
+    Column("escalation_reason", Text),
     timestamp("started_at"),
     timestamp("completed_at"),
     *versioned(),
@@ -70,6 +81,11 @@ tasks = Table(
     within("complexity", TEN_POINT),
     within("attempts", NOT_NEGATIVE),
     within("failures", NOT_NEGATIVE),
+    within("releases", NOT_NEGATIVE),
+    within("max_releases", NOT_NEGATIVE),
+    within("priority", PRIORITY),
+    within("timeout_seconds", TIMEOUT_SECONDS),
+    CheckConstraint("(escalated_at IS NULL) = (escalation_reason IS NULL)", name="escalated_with_a_reason"),
     CheckConstraint("(status IN ('assigned', 'running')) <= (assigned_agent_id IS NOT NULL)", name="held_by_an_agent"),
     CheckConstraint("(status = 'pending') <= (assigned_agent_id IS NULL)", name="pending_is_free"),
     UniqueConstraint("execution_id", "phase", "phase_attempt", "task_name"),
@@ -78,6 +94,13 @@ tasks = Table(
     Index(None, "gate_id", "task_id"),
     Index(None, "assigned_agent_id", "status", "task_id"),
     Index(None, "status", "task_id"),
+    Index(
+        "ix_tasks_claimable",
+        "priority",
+        "task_id",
+        postgresql_where="status = 'pending' AND escalated_at IS NULL",
+    ),
+    Index(None, "depends_on", postgresql_using="gin"),
 )
 
 task_progress = Table(

@@ -6,6 +6,7 @@ import strawberry
 
 from app.domain.agents import FIGURE_BYTES, MESSAGE_MAX, OBSERVED_WITHIN, AgentRole, AgentStatus
 from app.domain.batches import BatchMode
+from app.domain.ids import parse_id
 from app.domain.json_schemas import KEYS_MAX
 from app.services.agents import RegisterAgent, SetAgentStatus, SetAgentStatuses, UpdateAgent
 from app.services.messages import SendMessage
@@ -27,6 +28,10 @@ class AgentRegisterInput(MutationInput):
     )
     concurrency: int = given("How many tasks the agent works on at once, from 1 to 64.", default=1)
     extension_config: JSON | None = optional("Configuration of the agent's extensions, a JSON object.")
+    keep_task_ids: list[strawberry.ID] | None = optional(
+        "Tasks that an earlier process of the agent had at hand and that this one goes on with, at most 64: they stay "
+        "the agent's, all others are given back. Tasks that it does not hold any more are passed over."
+    )
 
     def command(self) -> RegisterAgent:
         return RegisterAgent(
@@ -36,6 +41,7 @@ class AgentRegisterInput(MutationInput):
             self.capabilities or (),
             self.concurrency,
             json_object("extensionConfig", self.extension_config),
+            [parse_id("keepTaskIds", value) for value in self.keep_task_ids or ()],
         )
 
 

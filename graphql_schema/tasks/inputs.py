@@ -43,6 +43,11 @@ class TaskFields:
         "Tasks that must be completed before this one can be claimed; at most 200."
     )
     input: JSON | None = optional("What the agent's command is given, a JSON object.")
+    priority: int = given("How urgent it is, from 1 to 9; 1 is offered first, of equal ones the oldest.", default=5)
+    timeout_seconds: int | None = optional(
+        "After so many seconds the agent ends the command and the attempt fails, 1 or more, a week at most; left out: "
+        "the agent's own limit."
+    )
 
     def described(self) -> CreateTask:
         """The task, of no decision or execution. Raises `InvalidInput`."""
@@ -54,6 +59,8 @@ class TaskFields:
             complexity=self.complexity,
             depends_on=[parse_id("dependsOn", value) for value in self.depends_on or ()],
             input=json_object("input", self.input),
+            priority=self.priority,
+            timeout_seconds=self.timeout_seconds,
         )
 
 
@@ -101,10 +108,12 @@ class TasksCreateInput(MutationInput):
         )
 
 
-@strawberry.input(description="A claim by an agent: of one task, or of the oldest that fits it.")
+@strawberry.input(description="A claim by an agent: of one task, or of the first that fits it.")
 class TaskClaimInput(MutationInput):
     agent_id: strawberry.ID = given("The agent that will do the work.")
-    task_id: strawberry.ID | None = optional("The task; left out, the oldest that fits the agent is taken.")
+    task_id: strawberry.ID | None = optional(
+        "The task; left out, of those that fit the agent the one of the highest priority is taken, the oldest of these."
+    )
     expected_version: int | None = optional(VERSION_DESCRIPTION)
 
     def command(self) -> ClaimTask:
@@ -161,7 +170,7 @@ class TaskReleaseInput(MutationInput):
         return ReleaseTask(parse_id("taskId", self.task_id), self.expected_version, self.reason or "")
 
 
-@strawberry.input(description="A task that failed is to be tried again.")
+@strawberry.input(description="A task that failed, or came back to the pool too often, is to be tried again.")
 class TaskRetryInput(MutationInput):
     task_id: strawberry.ID = given("The task.")
     expected_version: int = given(VERSION_DESCRIPTION)

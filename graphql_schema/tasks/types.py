@@ -97,6 +97,28 @@ class Task(Node):
     attempts: int = column(TASK.attempts, description="How often the task was started.")
     failures: int = column(TASK.failures, description="How often it failed; a release does not count.")
     max_failures: int = column(TASK.max_failures, description="After so many failures the phase of its workflow fails.")
+    priority: int = column(TASK.priority, description="From 1 to 9; tasks of priority 1 are offered first.")
+    timeout_seconds: int | None = column(
+        TASK.timeout_seconds,
+        description="How long one attempt may take, in seconds; null: as long as the agent lets it.",
+    )
+    releases: int = column(
+        TASK.releases, description="How often it came back to the pool, by its agent or since that fell silent."
+    )
+    max_releases: int = column(
+        TASK.max_releases, description="When it came back more often than this it waits for a person."
+    )
+    release_reason: str | None = column(
+        TASK.release_reason, description="Why it last came back to the pool; null when it never did."
+    )
+    escalated_at: datetime | None = column(
+        TASK.escalated_at,
+        description="Since when it waits for a person, because it failed or came back too often; null when it does "
+        "not. `taskRetry` tries it again, `taskCancel` ends it.",
+    )
+    escalation_reason: str | None = column(
+        TASK.escalation_reason, description="Why it waits for a person; null when it does not."
+    )
     gate_id: strawberry.ID | None = column(
         TASK.gate_id, description="The UUID of the quality gate to be reviewed or decided; null for other tasks."
     )

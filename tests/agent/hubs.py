@@ -144,16 +144,25 @@ def alive(pid: int) -> bool:
 
 
 class Agent:
-    """A `hub agent run` process that works in a folder of its own."""
+    """A `hub agent run` process; its tasks run in `folder`, or without `run_in` in folders of their own below."""
 
     def __init__(
-        self, folder: Path, url: str, token: str, agent_id: str, command: str, *options: str, role: str = "developer"
+        self,
+        folder: Path,
+        url: str,
+        token: str,
+        agent_id: str,
+        command: str,
+        *options: str,
+        role: str = "developer",
+        run_in: bool = True,
     ) -> None:
+        there = ["--run-in", str(folder)] if run_in else []
         self.log = folder / f"agent-{time.monotonic_ns()}.log"
         line = [str(HUB), "agent", "run", "--id", agent_id, "--role", role, "--capability", agent_id]
         with self.log.open("wb") as log:
             self.popen = subprocess.Popen(
-                [*line, "--command", command, "--workdir", str(folder), *options],
+                [*line, "--command", command, *there, "--work-dir", str(folder / "work"), *options],
                 env=environment(folder, HUB_URL=url, HUB_TOKEN=token),
                 stdin=subprocess.PIPE,
                 stdout=log,

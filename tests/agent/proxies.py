@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -17,6 +18,14 @@ async def proxy(url: str) -> AsyncIterator["Proxy"]:
         await made.cut()
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a connection is cut: at a request that has this word in it, before it arrives or before its answer."""
+
+    word: str
+    after: bool
+
+
 class Proxy:
     """Carries TCP connections, and drops and refuses them while it is cut."""
 
@@ -25,6 +34,17 @@ class Proxy:
         self._port = 0
         self._server: asyncio.Server | None = None
         self._pipes: set[asyncio.Task[Any]] = set()
+        self._cut: Cut | None = None
+        self._again = False
+        self.cuts = 0
+
+    def cut_once(self, cut: Cut) -> None:
+        """Cut the next connection that comes to this point; all others are carried."""
+        self._cut, self._again = cut, False
+
+    def cut_for_good(self, cut: Cut) -> None:
+        """Cut every connection that comes to this point."""
+        self._cut, self._again = cut, True
 
     @property
     def url(self) -> str:
@@ -49,7 +69,11 @@ class Proxy:
         self._pipes.add(task)
         try:
             with suppress(ConnectionError):
-                ways = [asyncio.create_task(_pump(reader, there[1])), asyncio.create_task(_pump(there[0], writer))]
+                marked = asyncio.Event()
+                ways = [
+                    asyncio.create_task(self._ask(reader, there[1], marked)),
+                    asyncio.create_task(_pump(there[0], writer, marked)),
+                ]
                 try:
                     await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -61,8 +85,24 @@ class Proxy:
             for end in (writer, there[1]):
                 end.transport.abort()
 
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, marked: asyncio.Event) -> None:
+        """Carry requests; the one to be cut is dropped here, or lets through no answer."""
+        while data := await reader.read(65_536):
+            cut = self._cut
+            if cut is not None and cut.word.encode() in data:
+                self._cut = cut if self._again else None
+                self.cuts += 1
+                if not cut.after:
+                    return
+                marked.set()
+            writer.write(data)
+            await writer.drain()
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, marked: asyncio.Event) -> None:
+    """Carry answers until one is not to be."""
     while data := await reader.read(65_536):
+        if marked.is_set():
+            return
         writer.write(data)
         await writer.drain()

@@ -76,8 +76,11 @@ async def test_a_command_gets_its_task_and_its_output_is_the_result(client: HubC
     assert task["modelAssignments"]["nodes"] == []
     assert (bench.folder / "variables").read_text().splitlines() == [
         f"HUB_AGENT_ID={bench.agent_id}",
+        "HUB_ATTEMPT=1",
         "HUB_EXECUTION_ID=",
-        f"HUB_IDEMPOTENCY_KEY={task_id}:1",
+        f"HUB_IDEMPOTENCY_KEY={task_id}",
+        "HUB_PHASE=",
+        f"HUB_TASK_DIR={bench.folder}",
         f"HUB_TASK_ID={task_id}",
     ]
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,13 +97,50 @@ async def test_a_time_out_kills_the_whole_group(tmp_path: Path) -> None:
     await until(lambda: not alive(child))
 
 
-async def test_a_group_that_does_not_heed_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "GRACE_SECONDS", 0.3)
+async def test_a_group_that_does_not_heed_sigterm_is_killed(tmp_path: Path) -> None:
     line = "trap '' TERM; (trap '' TERM; echo $$ > leader; sleep 300) & echo $! > child; wait; sleep 300"
-    finished, _ = await run(line, tmp_path, seconds=0.5)
+    finished = await Command(line, tmp_path, 0.5, grace=0.3).run(b"", ENVIRONMENT, lambda line: None)
     assert finished.exit_code == -9
     child = int((tmp_path / "child").read_text())
     await until(lambda: not alive(child))
+
+
+TREE = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+depth = int(sys.argv[1])
+if depth:
+    # every second one in a session of its own, out of the reach of the group's signals
+    subprocess.Popen([sys.executable, "tree.py", str(depth - 1)], start_new_session=depth % 2 == 0)
+with open("pids", "a") as file:
+    file.write(f"{os.getpid()}\\n")
+time.sleep(300)
+"""
+
+
+async def test_children_of_children_that_ignore_sigterm_die_in_whatever_session(tmp_path: Path) -> None:
+    (tmp_path / "tree.py").write_text(TREE)
+    variables = ENVIRONMENT | {"HUB_TASK_ID": str(tmp_path), "HUB_AGENT_ID": "tree-dev"}
+    command = Command(f"trap '' TERM; {sys.executable} tree.py 4; echo never", tmp_path, 60, grace=0.2)
+    running = asyncio.create_task(command.run(b"", variables, lambda line: None))
+    pids = tmp_path / "pids"
+    await until(lambda: pids.exists() and pids.read_text().count("\n") == 5)
+    assert all(alive(int(pid)) for pid in pids.read_text().split())
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [pid for pid in pids.read_text().split() if alive(int(pid))] == []
+
+
+async def test_a_child_that_heeds_sigterm_has_the_grace_although_the_command_ends_first(tmp_path: Path) -> None:
+    child = "trap 'sleep 0.3; echo tidy > tidied; exit' TERM; touch ready; while :; do sleep 0.05; done"
+    command = Command(f'sh -c "{child}" & wait', tmp_path, 60, grace=10)
+    running = asyncio.create_task(command.run(b"", ENVIRONMENT, lambda line: None))
+    await until((tmp_path / "ready").exists)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (tmp_path / "tidied").read_text() == "tidy\n"
 
 
 async def test_what_a_command_leaves_in_the_background_is_killed(

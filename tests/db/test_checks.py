@@ -132,6 +132,7 @@ CASES: Mapping[str, list[Mapping[str, Any]]] = {
     ],
     "ck_workflow_steps_step_status": [{"step_status": "no-such-value", "started_at": NOW, "completed_at": NOW}],
     "ck_tasks_held_by_an_agent": [{"status": "assigned"}, {"status": "running"}],
+    "ck_tasks_escalated_with_a_reason": [{"escalated_at": NOW}, {"escalation_reason": "failed 3 times"}],
     "ck_tasks_pending_is_free": [{"status": "pending", "assigned_agent_id": "james-dev"}],
 }
 

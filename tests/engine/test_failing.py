@@ -287,3 +287,29 @@ async def test_a_template_that_cannot_be_read_fails_the_execution(
         "error_logged",
         "failed",
     ]
+
+
+async def test_tasks_of_a_phase_come_after_those_that_they_depend_on(
+    engine_database: Database, start_worker: StartWorker
+) -> None:
+    database = engine_database
+    order: list[str] = []
+
+    def work(task: Any) -> dict[str, Any]:
+        order.append(task.task_name)
+        return {}
+
+    team = await a_team(database, first=work, second=work, third=work)
+    listed = [
+        {"name": "third", "title": "Third", "depends_on": ["second", "first"], "priority": 1},
+        {"name": "second", "title": "Second", "depends_on": ["first"], "timeout_seconds": 60},
+        {"name": "first", "title": "First", "priority": 9},
+    ]
+    await store_template(database, "plain", {"name": "all", "kind": "parallel", "tasks": listed})
+    await start_worker()
+    execution_id = await start(database, "plain")
+    assert (await play(team, execution_id)).execution_status == "completed"
+    assert order == ["first", "second", "third"]
+    made = {task.task_name: task for task in await tasks_of(database, execution_id)}
+    assert made["third"].depends_on == [made["second"].task_id, made["first"].task_id]
+    assert [(made[name].priority, made[name].timeout_seconds) for name in order] == [(9, None), (5, 60), (1, None)]

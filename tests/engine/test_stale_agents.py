@@ -4,17 +4,21 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from app.domain.agents import AgentRole
+from app.domain.agents import OFFLINE_AFTER, AgentRole
 from app.services.agents import RegisterAgent, register_agent
 from app.services.tasks import ClaimTask, CreateTask, StartTask, claim_task, create_task, start_task
-from app.upkeep.stale_agents import run_stale_agents, sweep_stale_agents
+from app.upkeep import stale_agents
+from app.upkeep.stale_agents import GAP, run_stale_agents, sweep_stale_agents
 from db.queries.agents import touch_report
-from db.queries.silence import may_sweep
+from db.queries.silence import keep_watch, may_sweep
 from db.session import Database
 from db.tables.agents import agent_reports, agents
 from db.tables.tasks import tasks
+from db.tables.upkeep import upkeep as upkeep_table
 from tests.engine.team import ADMIN, Member, events_of, principal, rows_of, until
 
 JAMES = Member("james-dev", AgentRole.DEVELOPER)
@@ -110,6 +114,7 @@ async def test_one_process_at_a_time_sweeps(database: Database) -> None:
 
 async def test_the_task_goes_on_until_it_is_cancelled(database: Database) -> None:
     await register(database)
+    await watch(database, timedelta(seconds=91))
     upkeep = asyncio.create_task(run_stale_agents(database, 0.02))
     await asyncio.sleep(0.1)
     await fall_silent(database, "james-dev", 91)
@@ -120,3 +125,55 @@ async def test_the_task_goes_on_until_it_is_cancelled(database: Database) -> Non
     await until(offline)
     upkeep.cancel()
     assert isinstance((await asyncio.gather(upkeep, return_exceptions=True))[0], asyncio.CancelledError)
+
+
+async def watch(database: Database, since: timedelta, looked: timedelta = timedelta()) -> None:
+    """The hub has watched since so long ago, and last looked so long ago."""
+    now = func.clock_timestamp()
+    values = {"watched_since": now - since, "looked_at": now - looked}
+    statement = upsert(upkeep_table).values(name="silent agents", **values)
+    stored = statement.on_conflict_do_update(index_elements=["name"], set_=values)
+    await database.transact(lambda session: session.execute(stored))
+
+
+async def looks(database: Database) -> bool:
+    return await database.transact(lambda session: keep_watch(session, GAP, OFFLINE_AFTER))
+
+
+async def test_the_hubs_own_absence_is_no_silence_of_its_agents(database: Database) -> None:
+    # a hub that begins
+    assert not await looks(database)
+    # one that has watched for long enough, with breaks that cost nobody a report
+    await watch(database, timedelta(seconds=91), timedelta(seconds=15))
+    assert await looks(database)
+    assert await looks(database)
+    # one that was away: agents have their full time again
+    await watch(database, timedelta(hours=5), timedelta(seconds=300))
+    assert not await looks(database)
+    assert not await looks(database)
+    await watch(database, timedelta(seconds=89))
+    assert not await looks(database)
+    await watch(database, timedelta(seconds=91))
+    assert await looks(database)
+
+
+async def test_many_silent_agents_are_given_up_in_batches(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stale_agents, "BATCH", 2)
+    monkeypatch.setattr(stale_agents, "PACE_SECONDS", 0.001)
+    names = [f"dev-{number}" for number in range(5)]
+    for name in names:
+        await register(database, Member(name, AgentRole.DEVELOPER))
+        await fall_silent(database, name, 91)
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            # who reports while others are given up is not given up
+            await fall_silent(database, "dev-4", 1)
+        await sleep(0)
+
+    monkeypatch.setattr("app.upkeep.stale_agents.asyncio.sleep", pause)
+    assert await sweep_stale_agents(database) == names[:4]
+    assert pauses == [0.001, 0.001]

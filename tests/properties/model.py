@@ -20,6 +20,7 @@ from app.domain.schedules import SCHEDULE_MACHINE
 from app.domain.tasks import TASK_MACHINE, TaskKind, TaskStatus
 from app.domain.workflows import EXECUTION_MACHINE, ExecutionStatus, StepStatus
 
+MOST_RELEASES = 10
 HELD = (TaskStatus.ASSIGNED, TaskStatus.RUNNING)
 ONLINE = (AgentStatus.IDLE, AgentStatus.ACTIVE, AgentStatus.BUSY)
 ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
@@ -78,6 +79,11 @@ class Task(Thing):
     needs: tuple[str, ...] = ()
     role: AgentRole | None = None
     capabilities: frozenset[str] = frozenset()
+    priority: int = 5
+    failures: int = 0
+    releases: int = 0
+    escalated: bool = False
+    """It failed or came back too often, and waits for a person."""
     holder: str | None = None
     """The agent that has it at hand, or had when it ended."""
 
@@ -307,9 +313,25 @@ class State:
     def release_all(self, agent: Agent) -> None:
         """The agent gives everything back; its status is the caller's to set."""
         for task in self.held_by(agent):
-            self.move(task, TaskStatus.PENDING, "released")
-            self.end_models(task)
-            task.holder = None
+            self.give_back(task)
+
+    def give_back(self, task: Task) -> None:
+        """A task comes back to the pool; once too often, and it waits for a person."""
+        self.move(task, TaskStatus.PENDING, "released")
+        self.end_models(task)
+        task.holder = None
+        task.releases += 1
+        if task.releases > MOST_RELEASES:
+            task.escalated = True
+            self.tell(Aggregate.TASK, task.key, "escalated")
+
+    def cancel_waiting(self, ended: Task) -> None:
+        """What waits for a task that will not be completed is cancelled, and what waits for that."""
+        doomed = [t for t in self.all(Task) if ended.key in t.needs and t.status is TaskStatus.PENDING]
+        for task in doomed:
+            self.move(task, TaskStatus.CANCELLED, "cancelled")
+        for task in doomed:
+            self.cancel_waiting(task)
 
     def end_models(self, task: Task) -> None:
         """A task went back to the pool: nobody's model works on it any more."""

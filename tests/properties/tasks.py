@@ -22,6 +22,8 @@ from tests.properties.model import (
     is_foreign,
 )
 
+MOST_FAILURES = 3
+
 
 def _create(state: State, dice: Dice) -> Fields:
     return {**_described(state, dice), **_parents(state, dice)}
@@ -31,6 +33,7 @@ def _described(state: State, dice: Dice) -> Fields:
     return {
         "title": dice.maybe(" ", "Build it", 16),
         "complexity": dice.maybe(11, 5, 16),
+        "priority": dice.one_of((5, 5, 1, 9, dice.maybe(10, 4, 4))),
         "requiredRole": dice.one_of((None, None, "DEVELOPER", "QA")),
         "requiredCapabilities": [state.name, *dice.one_of(((), (), ("python",)))],
         "dependsOn": [dice.id_of(state, Task)] if dice.once_in(4) else [],
@@ -55,7 +58,7 @@ def _created(state: State, _actor: Principal, given: Fields) -> None:
 
 
 def _check_described(faults: Faults, state: State, given: Fields) -> None:
-    wrong = not given["title"].strip() or not 1 <= given["complexity"] <= 10
+    wrong = not given["title"].strip() or not 1 <= given["complexity"] <= 10 or given["priority"] > 9
     faults.when(wrong, ErrorCode.INVALID_INPUT)
     faults.when(any(needed not in state.keys_of for needed in given["dependsOn"]), ErrorCode.NOT_FOUND)
 
@@ -75,6 +78,7 @@ def _add(state: State, given: Fields, parents: Fields, needs: Sequence[str]) -> 
         needs=(*(state.keys_of[needed] for needed in given["dependsOn"]), *needs),
         role=AgentRole[given["requiredRole"]] if given["requiredRole"] else None,
         capabilities=frozenset(given["requiredCapabilities"]),
+        priority=given["priority"],
     )
 
 
@@ -143,9 +147,9 @@ def _claimed(state: State, _actor: Principal, given: Fields) -> None:
 
 
 def _fitting(state: State, agent: Agent) -> Task | None:
-    """The oldest that the agent could take."""
-    there = (t for t in state.all(Task) if t.status is TaskStatus.PENDING and _fits(t, agent) and _is_ready(state, t))
-    return next(there, None)
+    """Of those that the agent could take the most urgent, the oldest of these."""
+    pending = [t for t in state.all(Task) if t.status is TaskStatus.PENDING and not t.escalated]
+    return min((t for t in pending if _fits(t, agent) and _is_ready(state, t)), key=lambda t: t.priority, default=None)
 
 
 def _named(state: State, agent: Agent, given: Fields) -> Task:
@@ -153,7 +157,7 @@ def _named(state: State, agent: Agent, given: Fields) -> Task:
     faults = Faults()
     faults.check(task, given.get("expectedVersion"), None if task.is_held else TaskStatus.ASSIGNED)
     faults.when(task.is_held, ErrorCode.CLAIM_LOST)
-    faults.when(not (_fits(task, agent) and _is_ready(state, task)), ErrorCode.BLOCKED)
+    faults.when(task.escalated or not (_fits(task, agent) and _is_ready(state, task)), ErrorCode.BLOCKED)
     _check_free(faults, state, agent)
     faults.settle()
     return task
@@ -242,28 +246,36 @@ def _fail(state: State, dice: Dice) -> Fields:
 def _failed(state: State, actor: Principal, given: Fields) -> None:
     task = _of_own(state, actor, given, TaskStatus.FAILED)
     state.move(task, TaskStatus.FAILED, "failed")
+    task.failures += 1
+    if task.failures >= MOST_FAILURES:
+        task.escalated = True
+        state.tell(Aggregate.TASK, task.key, "escalated")
+        state.cancel_waiting(task)
     state.let_go(task)
 
 
 def _released(state: State, actor: Principal, given: Fields) -> None:
     task = _of_own(state, actor, given, TaskStatus.PENDING)
     holder = state.get(Agent, task.holder or "")
-    state.move(task, TaskStatus.PENDING, "released")
-    state.end_models(task)
-    task.holder = None
+    state.give_back(task)
     state.follow_load(holder)
 
 
 def _retried(state: State, _actor: Principal, given: Fields) -> None:
     task = state.find(Task, given["taskId"])
     faults = Faults()
-    faults.check(task, given["expectedVersion"], TaskStatus.PENDING)
+    # what came back too often is free already, and offered again
+    is_offered_again = task.escalated and task.status is TaskStatus.PENDING
+    faults.check(task, given["expectedVersion"], None if is_offered_again else TaskStatus.PENDING)
     # what an agent has at hand is given back, not retried
     faults.when(task.is_held, ErrorCode.BLOCKED)
     faults.when(task.execution is not None and state.get(Execution, task.execution).has_ended, ErrorCode.BLOCKED)
     faults.settle()
-    state.move(task, TaskStatus.PENDING, "retried")
-    task.holder = None
+    if is_offered_again:
+        state.amend(task, "retried")
+    else:
+        state.move(task, TaskStatus.PENDING, "retried")
+    task.escalated, task.releases, task.holder = False, 0, None
 
 
 def _cancel(state: State, dice: Dice) -> Fields:
@@ -277,6 +289,8 @@ def _cancelled(state: State, _actor: Principal, given: Fields) -> None:
     faults.check(task, given["expectedVersion"], TaskStatus.CANCELLED)
     faults.settle()
     state.move(task, TaskStatus.CANCELLED, "cancelled")
+    task.escalated = False
+    state.cancel_waiting(task)
     state.let_go(task)
 
 

@@ -84,6 +84,15 @@ def test_a_template_with_all_kinds_of_phases_is_read_with_its_defaults() -> None
          "phases.1.checks.0: can never pass (at_least must not be above at_most)"),
         (template(AUDITS, {**GATE, "checks": [{"name": "n", "measure": "audits", "at_most": float("nan")}]}),
          "phases.1.checks.0.at_most: Input should be a finite number"),
+        (template({**AUDITS, "tasks": [LINT, {**LINT, "name": "more", "depends_on": ["lnt"]}]}),
+         "phases.0.tasks.1.depends_on.0: 'lnt' is no task (tasks of this phase: lint, more)"),
+        (template({**AUDITS, "tasks": [LINT, {**LINT, "name": "a", "depends_on": ["b"]},
+                                       {**LINT, "name": "b", "depends_on": ["lint", "a"]}]}),
+         "phases.0.tasks.1.depends_on: the task 'a' waits for itself, or for tasks that wait for each other (break the "
+         "circle)"),
+        (template({"name": "one", "kind": "task", "task": {"name": "a", "title": "A", "depends_on": ["a"]}}),
+         "phases.0.task.depends_on: there is no other task in this phase (tasks of one phase wait for each other in a "
+         "phase of kind parallel)"),
         (template({**GATE, "reviewers": ["qa", "qa"]}),
          "phases.0.reviewers: a role is named twice (one review is asked of each role)"),
     ],

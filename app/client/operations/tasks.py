@@ -2,17 +2,24 @@
 
 from app.client.documents import listing, mutation
 
-CLAIM = """
-mutation TaskClaim($input: TaskClaimInput!) {
-  taskClaim(input: $input) {
-    task {
-      taskId taskKind title description phase complexity requiredCapabilities input attempts status version
-      execution { executionId }
-      decision { decisionId }
-    }
-    userErrors { field message code currentVersion }
-  }
-}
+_at_hand = """
+      taskId taskKind title description phase taskName phaseAttempt complexity requiredCapabilities input attempts
+      timeoutSeconds status version execution { executionId } decision { decisionId }
+"""
+
+CLAIM = f"""
+mutation TaskClaim($input: TaskClaimInput!) {{
+  taskClaim(input: $input) {{
+    task {{ {_at_hand} }}
+    userErrors {{ field message code currentVersion }}
+  }}
+}}
+"""
+
+CLAIMED = f"""
+query TasksClaimed($agentId: ID!) {{
+  agent(agentId: $agentId) {{ activeTasks(first: 100) {{ nodes {{ {_at_hand} }} }} }}
+}}
 """
 
 START = """
@@ -106,6 +113,7 @@ query TaskDetails($taskId: ID!) {
   task(taskId: $taskId) {
     taskId taskKind title description status allowedTransitions complexity requiredRole requiredCapabilities
     phase taskName phaseAttempt attempts failures maxFailures input result
+    priority timeoutSeconds releases maxReleases releaseReason escalatedAt escalationReason
     assignedAgentId decisionId executionId gateId startedAt completedAt durationMs version createdAt updatedAt
     progress { percent message reportedAt }
     assignedAgent { agentId status isStale lastActivity }

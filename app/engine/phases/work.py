@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.ids import new_id
 from app.domain.tasks import TaskKind, TaskStatus
 from app.domain.template_parts import Phase
-from app.domain.templates import TaskSpec
+from app.domain.templates import TaskSpec, in_order
 from app.engine.phases.base import ACTOR, Failed, Judgement, Visit, Waiting
 from app.engine.phases.results import given_results
 from app.engine.phases.revisions import revision_of
@@ -42,6 +42,7 @@ async def work_rows(session: AsyncConnection, visit: Visit[Phase], tasks: Sequen
     used = {name for task in tasks for name in task.uses}
     given = await given_results(session, visit.execution, used)
     why = {**await revision_of(session, visit), **await failure_given(session, visit.execution)}
+    ids = {task.name: new_id() for task in in_order(tasks)}
     return [
         request(
             TaskKind.WORK,
@@ -59,7 +60,13 @@ async def work_rows(session: AsyncConnection, visit: Visit[Phase], tasks: Sequen
             complexity=task.complexity,
             max_failures=task.max_failures,
         )
-        for task in tasks
+        | {
+            "task_id": ids[task.name],
+            "depends_on": [ids[name] for name in task.depends_on],
+            "priority": task.priority,
+            "timeout_seconds": task.timeout_seconds,
+        }
+        for task in in_order(tasks)
     ]
 
 
