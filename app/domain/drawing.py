@@ -1,8 +1,9 @@
 """A template's graph in Mermaid's language: one node a phase, its shape by kind, and an edge for each way on."""
 
 from app.domain.flow_phases import BranchPhase, LoopPhase
+from app.domain.gate_phase import GatePhase
 from app.domain.template_parts import END
-from app.domain.templates import AnyPhase, GatePhase, WorkflowTemplate
+from app.domain.templates import AnyPhase, WorkflowTemplate
 
 SHOWN = 60
 """Characters of a condition on an edge."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.domain.gate_conditions import holds, phases_read, values_of
+from app.domain.gate_phase import Check, GatePhase
 from app.domain.quality_gates import check_result, lookup
-from app.domain.templates import Check, GatePhase
 
 MEASURED = "measured"
 """Where the result of a command holds its value, unless the check says otherwise."""

@@ -28,6 +28,7 @@ SCHEMA_MAX = 2_000
 """Values in a JSON Schema of a template."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
+Capability = Annotated[str, Field(min_length=1, max_length=100)]
 Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)]
 Where = tuple[str | int, ...]
 """Where a fault is: keys and indexes from the top, such as ("phases", 2, "task", "title")."""

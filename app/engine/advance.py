@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.events import Aggregate, Event
 from app.domain.flow_phases import BranchPhase, LoopPhase, WaitPhase, WorkflowPhase
-from app.domain.templates import AnyPhase, DecisionPhase, FunctionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.domain.gate_phase import GatePhase
+from app.domain.templates import AnyPhase, DecisionPhase, FunctionPhase, ParallelPhase, TaskPhase
 from app.domain.workflows import ErrorSeverity, StepStatus, phase_of_retry, require_next_step
 from app.engine.failing import fail_execution
 from app.engine.leases import Execution

@@ -15,8 +15,9 @@ from langgraph.types import interrupt
 
 from app.domain.errors import NotFound
 from app.domain.flow_phases import LoopPhase
+from app.domain.gate_phase import GatePhase
 from app.domain.template_parts import END as THE_END
-from app.domain.templates import AnyPhase, GatePhase, WorkflowTemplate, parse_template
+from app.domain.templates import AnyPhase, WorkflowTemplate, parse_template
 from db.queries.catalogue import read_spec
 from db.session import Database
 

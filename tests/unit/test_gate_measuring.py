@@ -7,7 +7,8 @@ import pytest
 from app.domain.errors import InvalidInput
 from app.domain.gate_conditions import unmet, values_of
 from app.domain.gate_measuring import commands, fail_command, judge_command, measure_all, phases_measured, replaced
-from app.domain.templates import Check, GatePhase, parse_template
+from app.domain.gate_phase import Check, GatePhase
+from app.domain.templates import parse_template
 
 RESULTS = {"work": {"files": 3, "name": "x"}, "other": [1, 2]}
 

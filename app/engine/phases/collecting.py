@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.events import Aggregate, Event
 from app.domain.gate_conditions import values_of
 from app.domain.gate_measuring import commands, fail_command, judge_command, phases_measured, replaced
+from app.domain.gate_phase import Check, GatePhase
 from app.domain.quality_gates import ApprovalStatus, failed_checks
 from app.domain.tasks import TaskStatus
-from app.domain.templates import Check, GatePhase
 from app.engine.phases.base import ACTOR, Judgement, Visit, Waiting
 from app.engine.phases.requests import Asked, command_request, review_request, verdict_request
 from app.engine.phases.results import results_of

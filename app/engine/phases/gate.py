@@ -13,10 +13,10 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.gate_measuring import measure_all, phases_measured, replaced
+from app.domain.gate_phase import GatePhase
 from app.domain.gate_quorum import rules_of
 from app.domain.ids import new_id
 from app.domain.quality_gates import FINAL_VERDICTS, ApprovalStatus
-from app.domain.templates import GatePhase
 from app.engine.phases.base import ACTOR, Done, Failed, Judgement, Visit, Waiting
 from app.engine.phases.collecting import collect, gate_event
 from app.engine.phases.results import results_of

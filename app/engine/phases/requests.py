@@ -7,8 +7,8 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.agents import AgentRole
+from app.domain.gate_phase import Check, GatePhase
 from app.domain.tasks import TaskKind
-from app.domain.templates import Check, GatePhase
 from app.engine.phases.base import Visit
 from app.engine.phases.results import given_results
 from app.engine.phases.revisions import told_reviews

@@ -14,7 +14,8 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.flow_phases import WaitPhase, WorkflowPhase
-from app.domain.templates import DecisionPhase, FunctionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.domain.gate_phase import GatePhase
+from app.domain.templates import DecisionPhase, FunctionPhase, ParallelPhase, TaskPhase
 from app.domain.workflows import StepStatus
 from app.engine.leases import Execution
 from db.queries.children import outputs_of_step

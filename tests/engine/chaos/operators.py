@@ -13,7 +13,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import HubError, Unavailable
-from app.domain.templates import GatePhase
+from app.domain.gate_phase import GatePhase
 from app.services.quality_gates import DecideGate, OpenGate, decide_gate, open_gate
 from app.services.workflows import (
     CancelWorkflow,

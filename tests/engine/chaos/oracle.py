@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from app.domain.flow_phases import BranchPhase, LoopPhase, WaitPhase
+from app.domain.gate_phase import GatePhase
 from app.domain.quality_gates import ApprovalStatus
-from app.domain.templates import AnyPhase, DecisionPhase, GatePhase, ParallelPhase, TaskPhase
+from app.domain.templates import AnyPhase, DecisionPhase, ParallelPhase, TaskPhase
 from tests.engine.chaos.plans import MAX_FAILURES, Plan
 
 Pass = tuple[str, int]
