@@ -199,6 +199,9 @@ async def fail_assignment(session: AsyncConnection, principal: Principal, comman
     """
     reason = required_text("reason", command.reason, REASON_MAX)
     use = command.use.values()
+    known = await find(session, ASSIGNMENT, command.assignment_id, "assignmentId")
+    # a fallback is active at once: not for a task that goes back to the pool at this moment, which ends its assignments
+    await read(session, TASK, known.task_id, lock=True)
     assignment = await _of_own(session, principal, command.assignment_id)
     failed = await transition(
         session,

@@ -37,6 +37,7 @@ def test_there_is_a_module_of_operations_for_each_aggregate() -> None:
         "metrics",
         "model_assignments",
         "quality_gates",
+        "schedules",
         "tasks",
         "workflows",
     }

@@ -88,7 +88,7 @@ def test_an_input_without_secrets_keeps_its_very_objects() -> None:
 
 def test_a_template_with_a_secret_is_refused_and_the_refusal_does_not_show_it() -> None:
     text = f"name: x\nphases:\n  - input: {{api_key: {SECRET}}}\n"
-    with pytest.raises(InvalidInput, match=r"phases\.0\.input\.api_key holds what looks like a secret") as caught:
+    with pytest.raises(InvalidInput, match=r"phases\.0\.input\.api_key: holds what looks like a secret") as caught:
         load_template(text, "x.yaml")
     assert SECRET not in str(caught.value)
 

@@ -158,6 +158,8 @@ async def test_a_transaction_that_began_hours_before_it_wrote_is_seen(
                 began,
             )
             taken = await take(events, 1)
+            if taken[0].entity_id == "before":  # the tail had not come to it when it was followed
+                taken = await take(events, 1)
     finally:
         await connection.close()
     assert taken[0].entity_id == "long-running"

@@ -20,7 +20,9 @@ BEGIN
     IF NEW.version NOT IN (OLD.version, OLD.version + 1) THEN
         PERFORM chaos.note(NEW.execution_id, 'a version was left out', told);
     END IF;
-    IF NEW.lease_owner IS NOT NULL AND NEW.fence <> OLD.fence AND OLD.lease_until >= clock_timestamp() THEN
+    -- whoever puts an execution off keeps its lease for a while, and gives up the fence with which it worked
+    IF NEW.lease_owner IS DISTINCT FROM OLD.lease_owner AND NEW.lease_owner IS NOT NULL AND NEW.fence <> OLD.fence
+        AND OLD.lease_until >= clock_timestamp() THEN
         PERFORM chaos.note(NEW.execution_id, 'a lease was taken before it had ended', told);
     END IF;
     IF NEW.lease_owner IS NOT NULL AND NEW.lease_owner IS DISTINCT FROM OLD.lease_owner AND NEW.fence = OLD.fence THEN
