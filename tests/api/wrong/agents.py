@@ -30,6 +30,7 @@ async def register(world: World) -> Call:
             "capabilities": ["python"],
             "concurrency": 2,
             "extensionConfig": {"colour": "blue"},
+            "keepTaskIds": [world.known["task"]],
         },
         agent_id=agent_id,
     )

@@ -163,7 +163,7 @@ RULES: Mapping[str, Any] = {
     "complexity": TEN_POINT,
     "priority": number(1, 9),
     "timeoutSeconds": number(1, 604_800),
-    "keepTaskIds": Items(64, item=Identifier("task"), full=False),
+    "keepTaskIds": Items(64),
     "dependsOn": Items(200, item=Identifier("task")),
     "dependsOnKeys": Items(200, item=Text(200), full=False),
     "key": Text(200),
