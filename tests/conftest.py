@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composed, Identifier
 
 from app.engine.checkpoints import setup as set_up_checkpoints
 from db.embedded import THROWAWAY_SETTINGS, EmbeddedServer
@@ -91,17 +91,39 @@ def template_database(postgres: EmbeddedServer) -> str:
     return TEMPLATE
 
 
-@pytest.fixture(scope="session")
-def administration(postgres: EmbeddedServer) -> Iterator[psycopg.Connection[Any]]:
+class Administration:
     """A connection to make databases by: a process of `psql` for each would take longer than the database itself."""
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        yield connection
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection = self._connected()
+
+    def execute(self, statement: Composed) -> None:
+        """Run a statement; anew where a test has restarted the server since the last one."""
+        try:
+            self._connection.execute(statement)
+        except psycopg.OperationalError:
+            self._connection = self._connected()
+            self._connection.execute(statement)
+
+    def close(self) -> None:
+        """End."""
+        self._connection.close()
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._url, autocommit=True)
+
+
+@pytest.fixture(scope="session")
+def administration(postgres: EmbeddedServer) -> Iterator[Administration]:
+    """Of this worker's server."""
+    made = Administration(postgres.url("postgres"))
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def database_url(
-    postgres: EmbeddedServer, template_database: str, administration: psycopg.Connection[Any]
-) -> Iterator[str]:
+def database_url(postgres: EmbeddedServer, template_database: str, administration: Administration) -> Iterator[str]:
     """The address of a migrated database of this test alone."""
     name = f"test_{next(_numbers)}"
     made, copied = Identifier(name), Identifier(template_database)
