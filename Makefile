@@ -14,16 +14,19 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test lint format bench chaos lock
+.PHONY: help up test test-all lint format bench chaos lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 up: .venv/installed ## start the hub: database, API and a worker, at http://127.0.0.1:8000 (HUB_HOST, HUB_PORT, HUB_DATA_DIR, HUB_DATABASE_URL)
 	@exec $(BIN)/hub up $(ARGS)
 
-test: .venv/installed ## run all tests, on all cores (ARGS)
+test: .venv/installed ## run the tests, on all cores (ARGS)
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-all: .venv/installed ## run the rare ones too: whole stacks, generated clients, benchmarks (ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "rare or not rare" $(ARGS)
 
 lint: .venv/installed ## check style, types and who imports whom
 	$(BIN)/ruff check .

@@ -313,6 +313,7 @@ def all_on_the_current_key(folder: Path) -> Callable[[Database], Awaitable[bool]
     return check
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_rotation_under_load_that_is_killed_and_run_again_loses_nothing() -> None:
@@ -351,6 +352,7 @@ def test_a_rotation_under_load_that_is_killed_and_run_again_loses_nothing() -> N
         assert "master key" not in engine.log.read_text()
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_the_command_tells_how_a_given_key_is_rotated() -> None:
     with data_folder() as folder:

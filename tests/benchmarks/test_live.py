@@ -49,6 +49,7 @@ def server_frame(payload: bytes, opcode: int = 1) -> bytes:
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_the_hub_and_its_peers_serve_the_same_to_all_sockets() -> None:
     output = io.StringIO()

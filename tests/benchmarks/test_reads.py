@@ -29,6 +29,7 @@ SMALLEST = Plan(Size(agents=10, workflows=130, metrics=1000), rounds=1, warm_up=
 NOBODY = Served("127.0.0.1", 9, 0)
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_hub_and_peers_are_measured_on_equal_answers() -> None:
     output = io.StringIO()

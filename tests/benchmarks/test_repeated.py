@@ -10,6 +10,7 @@ from tests.benchmarks.repeated import AIM, NAME, SAME_BODY, run
 from tests.benchmarks.seed import Size
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_kept_answers_are_measured_beside_a_bare_endpoint() -> None:
     size = Size(agents=10, workflows=130, metrics=1000)

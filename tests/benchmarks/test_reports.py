@@ -41,6 +41,7 @@ def test_a_transactions_time_is_that_of_all_its_steps(tmp_path: Path) -> None:
     assert (executed.count, round(executed.seconds, 6)) == (10, 0.0361)
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_hub_and_peer_take_the_same_reports() -> None:
     output = io.StringIO()

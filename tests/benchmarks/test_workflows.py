@@ -16,6 +16,7 @@ def test_each_step_is_given_what_the_one_before_returned() -> None:
     assert result == {"step": "publish", "count": 5, "text": "a small result, kept durably"}
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_hub_and_peer_run_the_same_steps() -> None:
     output = io.StringIO()

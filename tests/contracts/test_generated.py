@@ -12,7 +12,7 @@ from tests.contracts.generating import GeneratedClient, python, typescript
 from tests.contracts.test_clients import start_cursor
 from tests.live.serving import ServedHub
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.rare, pytest.mark.slow]
 
 A_DAY = {
     "rehearsed": [True, "created"],

@@ -24,7 +24,7 @@ from tests.deploy.naming import Name, a_name
 from tests.deploy.running import MASTER_KEY, PASSWORD, a_stack
 from tests.environments import environment_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.rare, pytest.mark.slow, pytest.mark.timeout(300)]
 
 CADDYFILE = ROOT / "deploy" / "Caddyfile"
 FIRST, SECOND, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"

@@ -16,7 +16,7 @@ from tests.deploy.files import ROOT
 from tests.deploy.image import Image
 from tests.deploy.running import Container, Stack, a_stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.rare, pytest.mark.slow, pytest.mark.timeout(300)]
 
 START = 'mutation { workflowStart(input: {workflowName: "feature-delivery"}) { workflow { executionId } } }'
 STATUS = "query ($id: ID!) { workflow(executionId: $id) { executionStatus } }"

@@ -26,9 +26,9 @@ from tests.graphql.planner.trial import Limits, Trial
 
 PARTS = 6
 """Tests that share the work, so that several cores can."""
-OPERATIONS = 2_520
+OPERATIONS = 2_100
 """So many at least run in all parts together; with the profile `deep` ten times as many."""
-SKELETONS = 70
+SKELETONS = 50
 """How many times hypothesis draws what a part selects; that takes as long as to ask for two operations."""
 DRESSED = OPERATIONS // PARTS // SKELETONS
 """How many operations are made of each."""
