@@ -57,7 +57,7 @@ def row(task_id: UUID, *depends_on: UUID) -> dict[str, Any]:
     return {
         "task_id": task_id, "title": "x", "description": "", "decision_id": None, "execution_id": None,
         "required_role": None, "required_capabilities": ["a", 'b"\\'], "complexity": 5, "depends_on": list(depends_on),
-        "input": {"big": 2**63 - 1, "nested": [None, "ü"]},
+        "priority": 5, "timeout_seconds": None, "input": {"big": 2**63 - 1, "nested": [None, "ü"]},
     }  # fmt: skip
 
 
